@@ -1,1 +1,4 @@
-//! x
+//! The program's parts, as a library so that whole-program tests can drive them.
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cli;
