@@ -1,6 +1,8 @@
 //! Samples: the questions and answers a model is trained and tested on, in the schema of the released
 //! SpatialLadder-26k, and the data set folder that holds them.
 
+pub mod files;
+
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
