@@ -1,8 +1,23 @@
 //! Space: poses, cameras, boxes and their projection. World frame: metres, right-handed, +Z up.
 //! Camera frame (OpenCV): +X right, +Y down, +Z forward.
 
+//!
+//! Everything here is plain scalar arithmetic in a fixed order (and `libm` for what is transcendental), so
+//! that the same input gives the same bits on every machine. That is why rotations go through [`Mat3`] and
+//! never through glam's SIMD quaternion product.
+
+mod footprint;
+pub mod polygon;
+
+pub use footprint::Footprint;
+
 use glam::{Mat3, Quat, Vec3};
 use serde::{Deserialize, Serialize};
+
+/// The rotation by `angle` radians about world +Z, counter-clockwise seen from above.
+pub fn yaw(angle: f32) -> Quat {
+    Quat::from_xyzw(0.0, 0.0, libm::sinf(angle * 0.5), libm::cosf(angle * 0.5))
+}
 
 /// A rigid transform from the local frame (a camera's, an object's) to the world frame.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -44,24 +59,30 @@ pub struct PixelBox {
 }
 
 impl Pose {
-    pub const IDENTITY: Self = Self { rotation: Quat::IDENTITY, translation: Vec3::ZERO };
+    pub const IDENTITY: Self = Self {
+        rotation: Quat::IDENTITY,
+        translation: Vec3::ZERO,
+    };
 
     /// Camera-to-world pose of a camera at `eye` that looks at `target`, upright (world +Z up in the picture).
     pub fn look_at(eye: Vec3, target: Vec3) -> Self {
         let forward = (target - eye).normalize_or(Vec3::X);
         let right = forward.cross(Vec3::Z).normalize_or(Vec3::X);
         let down = forward.cross(right);
-        Self { rotation: Quat::from_mat3(&Mat3::from_cols(right, down, forward)), translation: eye }
+        Self {
+            rotation: Quat::from_mat3(&Mat3::from_cols(right, down, forward)),
+            translation: eye,
+        }
     }
 
     /// A point of the local frame in the world frame.
     pub fn transform_point(&self, local: Vec3) -> Vec3 {
-        self.rotation * local + self.translation
+        Mat3::from_quat(self.rotation) * local + self.translation
     }
 
     /// A point of the world frame in the local frame.
     pub fn inverse_transform_point(&self, world: Vec3) -> Vec3 {
-        self.rotation.inverse() * (world - self.translation)
+        Mat3::from_quat(self.rotation).transpose() * (world - self.translation)
     }
 }
 
@@ -69,7 +90,14 @@ impl Intrinsics {
     /// A camera with square pixels, the principal point in the middle, and a horizontal field of view in radians.
     pub fn from_horizontal_fov(width: u32, height: u32, fov_rad: f32) -> Self {
         let fx = width as f32 / (2.0 * libm::tanf(fov_rad / 2.0));
-        Self { width, height, fx, fy: fx, cx: width as f32 / 2.0, cy: height as f32 / 2.0 }
+        Self {
+            width,
+            height,
+            fx,
+            fy: fx,
+            cx: width as f32 / 2.0,
+            cy: height as f32 / 2.0,
+        }
     }
 
     /// Pixel coordinates of a point in the camera frame; `None` at or behind the camera.
@@ -86,14 +114,47 @@ impl Intrinsics {
 impl OrientedBox {
     /// The eight corners in the world frame.
     pub fn corners(&self) -> [Vec3; 8] {
+        let axes = self.axes();
         std::array::from_fn(|i| {
             let sign = Vec3::new(
                 if i & 1 == 0 { -1.0 } else { 1.0 },
                 if i & 2 == 0 { -1.0 } else { 1.0 },
                 if i & 4 == 0 { -1.0 } else { 1.0 },
             );
-            self.center + self.rotation * (sign * self.half_extents)
+            self.center + axes * (sign * self.half_extents)
         })
+    }
+
+    /// The box's own axes in the world frame, one a column.
+    pub fn axes(&self) -> Mat3 {
+        Mat3::from_quat(self.rotation)
+    }
+
+    /// A point of the world in the box's own frame (origin at its centre), in metres.
+    pub fn to_local(&self, world: Vec3) -> Vec3 {
+        self.axes().transpose() * (world - self.center)
+    }
+
+    /// Whether a point of the world lies in the box, or within `margin` metres of each of its slabs.
+    pub fn contains(&self, world: Vec3, margin: f32) -> bool {
+        self.to_local(world)
+            .abs()
+            .cmple(self.half_extents + margin)
+            .all()
+    }
+
+    /// The axis-aligned bounds in the world, `(min, max)` in metres.
+    pub fn world_bounds(&self) -> (Vec3, Vec3) {
+        let axes = self.axes();
+        let reach = axes.x_axis.abs() * self.half_extents.x
+            + axes.y_axis.abs() * self.half_extents.y
+            + axes.z_axis.abs() * self.half_extents.z;
+        (self.center - reach, self.center + reach)
+    }
+
+    /// What the box covers seen from above.
+    pub fn footprint(&self) -> Footprint {
+        Footprint::of_box(self)
     }
 
     /// Full edge lengths in metres.
@@ -130,12 +191,21 @@ impl PixelBox {
         }
         .area();
         let union = self.area() + other.area() - intersection;
-        if union > 0.0 { intersection / union } else { 0.0 }
+        if union > 0.0 {
+            intersection / union
+        } else {
+            0.0
+        }
     }
 
     /// The same box after its image was resized by these factors.
     pub fn scale(&self, sx: f32, sy: f32) -> Self {
-        Self { x1: self.x1 * sx, y1: self.y1 * sy, x2: self.x2 * sx, y2: self.y2 * sy }
+        Self {
+            x1: self.x1 * sx,
+            y1: self.y1 * sy,
+            x2: self.x2 * sx,
+            y2: self.y2 * sy,
+        }
     }
 
     /// The part inside an image of this size.

@@ -1,4 +1,23 @@
 //! Scenes (a room, its objects, the cameras in it) and where they come from.
+//!
+//! A scene is small and exact: outlines, labelled boxes and seeds. What it looks like follows from it, the
+//! same every time: [`mesh`] turns an object into triangles, [`panels`] does so for the room itself.
+
+mod cameras;
+mod catalogue;
+mod material;
+mod mesh;
+mod random;
+pub mod rooms;
+mod shapes;
+mod shell;
+
+pub use cameras::{scannet_intrinsics, stand_points};
+pub use catalogue::{CATEGORIES, Category, Placement, category, is_known_category, mesh, solidity};
+pub use material::{Material, Surface};
+pub use mesh::{Face, Mesh, MeshBuilder};
+pub use random::Dice;
+pub use shell::{Panel, panels};
 
 use crate::geometry::{Intrinsics, OrientedBox, Pose};
 use glam::Vec2;
@@ -20,10 +39,16 @@ pub struct Scene {
 pub struct Room {
     /// Corners of the floor, counter-clockwise seen from above, metres.
     pub outline: Vec<Vec2>,
+    /// Height of the floor, metres in the world frame: 0 in generated rooms.
+    #[serde(default)]
+    pub floor: f32,
     /// Floor to ceiling, metres.
     pub height: f32,
     /// Square metres, as the source states it (for generated rooms: the area of `outline`).
     pub area: f32,
+    /// `bedroom`, `office`, …; empty when unknown.
+    #[serde(default)]
+    pub kind: String,
     /// Seed of wall, floor and ceiling materials.
     pub style: u64,
 }
@@ -36,6 +61,9 @@ pub struct Object {
     pub category: String,
     /// Tight around the object's mesh; the box's local +Z is its up, local -Y its front.
     pub bounds: OrientedBox,
+    /// The object it stands on or hangs from; `None` for floor, wall or ceiling, or when unknown.
+    #[serde(default)]
+    pub support: Option<u16>,
     /// Seed of shape and material variations.
     pub style: u64,
 }

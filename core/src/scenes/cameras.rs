@@ -1,0 +1,169 @@
+//! Where people stand and walk in a room, and what they look at.
+
+use super::{Camera, Dice, Scene};
+use crate::geometry::{Footprint, Intrinsics, Pose, polygon};
+use glam::{Vec2, Vec3, vec2, vec3};
+
+/// A camera like that of the ScanNet recordings (1,296 × 968 pixels, focal length 1,170) at this picture size:
+/// about 58° wide.
+pub fn scannet_intrinsics(width: u32, height: u32) -> Intrinsics {
+    let focal = 1170.0 / 1296.0 * width as f32;
+    Intrinsics {
+        width,
+        height,
+        fx: focal,
+        fy: focal,
+        cx: width as f32 / 2.0,
+        cy: height as f32 / 2.0,
+    }
+}
+
+/// How many places are tried for each camera wanted.
+const TRIES: u32 = 24;
+
+/// `count` cameras at the height of a person's eyes (1.3–1.7 m above the floor), inside the room and outside
+/// its objects, each looking slightly down to where the objects are. Views differ from one another in place or
+/// direction. Fewer only when `count` is 0.
+pub fn stand_points(scene: &Scene, count: u32, intrinsics: Intrinsics, seed: u64) -> Vec<Camera> {
+    let mut dice = Dice::new(seed, 11);
+    let footprints: Vec<Footprint> = scene.objects.iter().map(|o| o.bounds.footprint()).collect();
+    let mut cameras: Vec<Camera> = Vec::new();
+    for _ in 0..count {
+        let mut best: Option<(f32, Pose)> = None;
+        for _ in 0..TRIES {
+            let pose = draw_pose(scene, &footprints, &mut dice);
+            let mut score = score(scene, &intrinsics, &pose)
+                + clearance(scene, &footprints, pose.translation).min(0.0) * 40.0;
+            for other in &cameras {
+                let apart = other.pose.translation.distance(pose.translation);
+                let turned = 1.0 - forward(&other.pose).dot(forward(&pose));
+                score -= 2.5 * (1.0 - apart / 1.5 - turned).max(0.0);
+            }
+            if best.as_ref().is_none_or(|(s, _)| score > *s) {
+                best = Some((score, pose));
+            }
+        }
+        cameras.extend(best.map(|(_, pose)| Camera {
+            pose,
+            intrinsics,
+            time: None,
+        }));
+    }
+    cameras
+}
+
+fn forward(pose: &Pose) -> Vec3 {
+    pose.transform_point(Vec3::Z) - pose.translation
+}
+
+fn draw_pose(scene: &Scene, footprints: &[Footprint], dice: &mut Dice) -> Pose {
+    let (low, high) = polygon::bounds(&scene.room.outline);
+    let eye_height = scene.room.floor + dice.between(1.3, 1.7).min(scene.room.height - 0.25);
+    let mut eye = vec3((low.x + high.x) * 0.5, (low.y + high.y) * 0.5, eye_height);
+    let mut most = f32::MIN;
+    for _ in 0..12 {
+        let place =
+            vec2(dice.between(low.x, high.x), dice.between(low.y, high.y)).extend(eye_height);
+        let room = clearance(scene, footprints, place);
+        if room > most {
+            (most, eye) = (room, place);
+        }
+        if room >= 0.0 {
+            break;
+        }
+    }
+    // Towards an object, not its exact middle, rather one some steps away.
+    let candidates: Vec<Vec3> = scene
+        .objects
+        .iter()
+        .map(|o| o.bounds.center)
+        .filter(|c| c.distance(eye) > 1.2)
+        .collect();
+    let middle = vec3(
+        (low.x + high.x) * 0.5,
+        (low.y + high.y) * 0.5,
+        scene.room.floor + 0.8,
+    );
+    let target = dice.pick(&candidates).copied().unwrap_or(middle);
+    let away = (target - eye).truncate().length().max(0.5);
+    let aside =
+        (target - eye).truncate().perp().normalize_or(Vec2::X) * dice.between(-0.25, 0.25) * away;
+    let down = libm::tanf(dice.between(6.0, 24.0_f32).to_radians());
+    let target = (target.truncate() + aside).extend(eye.z - down * away);
+    Pose::look_at(eye, target)
+}
+
+/// Metres to the nearest wall or object beyond what a person needs; negative when too near or inside.
+fn clearance(scene: &Scene, footprints: &[Footprint], eye: Vec3) -> f32 {
+    let at = eye.truncate();
+    let wall = polygon::distance_to_edges(&scene.room.outline, at);
+    let wall = if polygon::contains(&scene.room.outline, at) {
+        wall - 0.35
+    } else {
+        -wall - 0.35
+    };
+    footprints
+        .iter()
+        // What hangs above the head is no obstacle.
+        .filter(|f| f.z[0] < eye.z + 0.2)
+        .map(|f| f.distance(at) - 0.25)
+        .fold(wall, f32::min)
+}
+
+/// How much there is to see: objects well inside the picture, neither tiny nor too close.
+fn score(scene: &Scene, intrinsics: &Intrinsics, pose: &Pose) -> f32 {
+    let (w, h) = (intrinsics.width as f32, intrinsics.height as f32);
+    scene
+        .objects
+        .iter()
+        .map(|object| {
+            let p = pose.inverse_transform_point(object.bounds.center);
+            let Some(pixel) = intrinsics.project(p) else {
+                return 0.0;
+            };
+            let radius = intrinsics.fx * object.bounds.half_extents.length() / p.z;
+            let inside = pixel.x > 0.0 && pixel.x < w && pixel.y > 0.0 && pixel.y < h;
+            if !inside {
+                return if p.z < 1.0 { -0.3 } else { 0.0 };
+            }
+            let whole = pixel.x.min(w - pixel.x).min(pixel.y.min(h - pixel.y)) > radius * 0.6;
+            let share = (radius / w).min(0.5);
+            (0.3 + (share * 6.0).min(0.7)) * if whole { 1.0 } else { 0.55 }
+                - if p.z < 0.9 { 0.8 } else { 0.0 }
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenes::rooms::{RoomOptions, generate};
+
+    #[test]
+    fn people_stand_in_the_room_and_not_in_the_furniture() {
+        for index in 0..12 {
+            let scene = generate(3, index, &RoomOptions::default());
+            let cameras = stand_points(&scene, 4, scannet_intrinsics(640, 480), index);
+            assert_eq!(cameras.len(), 4);
+            for camera in &cameras {
+                let eye = camera.pose.translation;
+                assert!((1.3..=1.7).contains(&(eye.z - scene.room.floor)));
+                assert!(polygon::contains(&scene.room.outline, eye.truncate()));
+                assert!(
+                    !scene.objects.iter().any(|o| o.bounds.contains(eye, 0.1)),
+                    "room {index}"
+                );
+                let down = forward(&camera.pose).z;
+                assert!((-0.6..0.0).contains(&down), "looks {down}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_cameras() {
+        let scene = generate(3, 1, &RoomOptions::default());
+        let draw = |seed| stand_points(&scene, 3, scannet_intrinsics(64, 48), seed);
+        assert_eq!(draw(5), draw(5));
+        assert_ne!(draw(5), draw(6));
+    }
+}
