@@ -1,0 +1,145 @@
+//! Batches: from encoded conversations to tensors.
+
+use super::config::Qwen2_5VlConfig;
+use crate::model::ModelError;
+use crate::processor::Encoded;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// What the language model takes: a batch of sequences, padded on the right.
+#[derive(Debug, Clone)]
+pub struct ModelInput {
+    /// `[batch, tokens]`
+    pub token_ids: Tensor<2, Int>,
+    /// Time, height and width: `[3, batch, tokens]`
+    pub positions: Tensor<3, Int>,
+    /// Real tokens of each row.
+    pub lengths: Vec<usize>,
+    /// Position of the token after each row's last one.
+    pub next_positions: Vec<usize>,
+    /// `[merged tokens of all images, hidden]`, in the order of the image tokens of the batch.
+    pub image_embeddings: Option<Tensor<2>>,
+    /// For each place of the flattened batch: its row among all text places followed by all image tokens.
+    /// Absent without images.
+    pub(super) sources: Option<Tensor<1, Int>>,
+}
+
+impl ModelInput {
+    /// A right-padded batch. The images are still to be encoded: see [`Self::with_images`].
+    ///
+    /// # Errors
+    /// An empty batch or sequence, a token beyond the vocabulary, or image tokens that do not match the
+    /// images.
+    pub fn batch(encoded: &[&Encoded], config: &Qwen2_5VlConfig, device: &Device) -> Result<Self, ModelError> {
+        let width = encoded.iter().map(|row| row.token_ids.len()).max().unwrap_or(0);
+        if encoded.iter().any(|row| row.token_ids.is_empty()) || width == 0 {
+            return Err(ModelError::Input("there is nothing to read: an empty sequence".into()));
+        }
+        let places = encoded.len() * width;
+        let padding = i64::from(config.pad_token_id.unwrap_or(0));
+        let mut token_ids = vec![padding; places];
+        let mut positions = vec![0i64; 3 * places];
+        let mut sources: Vec<i64> = (0..places as i64).collect();
+        let mut next_positions = Vec::with_capacity(encoded.len());
+        let mut image_tokens = 0;
+        for (index, row) in encoded.iter().enumerate() {
+            let start = index * width;
+            let (row_positions, next) = row_positions(row, config)?;
+            next_positions.push(next);
+            for (column, id) in row.token_ids.iter().enumerate() {
+                if *id as usize >= config.text.vocab_size {
+                    return Err(ModelError::Input(format!(
+                        "token {id} is beyond the vocabulary of {}; tokenizer.json and config.json disagree",
+                        config.text.vocab_size
+                    )));
+                }
+                token_ids[start + column] = i64::from(*id);
+                if *id == config.image_token_id {
+                    sources[start + column] = (places + image_tokens) as i64;
+                    image_tokens += 1;
+                }
+                for axis in 0..3 {
+                    positions[axis * places + start + column] = row_positions[column][axis] as i64;
+                }
+            }
+        }
+        let sources = (image_tokens > 0).then(|| Tensor::from_data(TensorData::new(sources, [places]), device));
+        Ok(Self {
+            token_ids: Tensor::from_data(TensorData::new(token_ids, [encoded.len(), width]), device),
+            positions: Tensor::from_data(TensorData::new(positions, [3, encoded.len(), width]), device),
+            lengths: encoded.iter().map(|row| row.token_ids.len()).collect(),
+            next_positions,
+            image_embeddings: None,
+            sources,
+        })
+    }
+
+    /// Adds what `Qwen2_5Vl::encode_images` made of the batch's images, in order.
+    pub fn with_images(mut self, embeddings: Tensor<2>) -> Self {
+        self.image_embeddings = Some(embeddings);
+        self
+    }
+
+    /// One further token for each row of a batch in a cache.
+    pub fn next_tokens(tokens: &[u32], positions: &[usize], device: &Device) -> Self {
+        let batch = tokens.len();
+        let ids: Vec<i64> = tokens.iter().map(|id| i64::from(*id)).collect();
+        let places: Vec<i64> = (0..3).flat_map(|_| positions.iter().map(|place| *place as i64)).collect();
+        Self {
+            token_ids: Tensor::from_data(TensorData::new(ids, [batch, 1]), device),
+            positions: Tensor::from_data(TensorData::new(places, [3, batch, 1]), device),
+            lengths: vec![1; batch],
+            next_positions: positions.iter().map(|place| place + 1).collect(),
+            image_embeddings: None,
+            sources: None,
+        }
+    }
+}
+
+/// Time, height and width of every token, and the position after the last.
+///
+/// Text counts up on all three axes at once; an image spreads over height and width from where the text
+/// stopped, and the text goes on after the larger of the two (Qwen2-VL, arXiv 2409.12191, section 2.1).
+fn row_positions(row: &Encoded, config: &Qwen2_5VlConfig) -> Result<(Vec<[usize; 3]>, usize), ModelError> {
+    let merge = config.vision.spatial_merge_size;
+    let mut positions: Vec<[usize; 3]> = Vec::with_capacity(row.token_ids.len());
+    let mut images = row.images.iter();
+    let mut next = 0;
+    while let Some(id) = row.token_ids.get(positions.len()) {
+        if *id != config.image_token_id {
+            positions.push([next; 3]);
+            next += 1;
+            continue;
+        }
+        let start = positions.len();
+        let run = row.token_ids[start..].iter().take_while(|id| **id == config.image_token_id).count();
+        // Images without text between them make one run.
+        while positions.len() < start + run {
+            let Some(image) = images.next() else { return Err(image_mismatch(row, config)) };
+            let [time, height, width] = image.grid_thw;
+            let (height, width) = (height / merge, width / merge);
+            for frame in 0..time {
+                for y in 0..height {
+                    positions.extend((0..width).map(|x| [next + frame, next + y, next + x]));
+                }
+            }
+            next += height.max(width);
+        }
+        if positions.len() != start + run {
+            return Err(image_mismatch(row, config));
+        }
+    }
+    match images.next() {
+        None => Ok((positions, next)),
+        Some(_) => Err(image_mismatch(row, config)),
+    }
+}
+
+fn image_mismatch(row: &Encoded, config: &Qwen2_5VlConfig) -> ModelError {
+    let unit = config.vision.merge_unit();
+    let held = row.token_ids.iter().filter(|id| **id == config.image_token_id).count();
+    let needed: usize = row.images.iter().map(|image| image.grid_thw.iter().product::<usize>() / unit).sum();
+    ModelError::Input(format!(
+        "the text holds {held} image tokens, its {} images need {needed}; the sequence was cut or put together wrongly",
+        row.images.len()
+    ))
+}

@@ -1,0 +1,97 @@
+//! The small layers that both halves of the model share. Field names are Hugging Face's, so that a
+//! parameter's path in the module is its name in the checkpoint.
+
+use super::weights::{Init, Weights};
+use crate::model::ModelError;
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, activation::silu};
+
+/// `y = x Wᵀ + b`, with the weight as PyTorch keeps it: `[out, in]`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    pub weight: Param<Tensor<2>>,
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    pub fn new(
+        weights: &mut Weights<'_>,
+        name: &str,
+        [inputs, outputs]: [usize; 2],
+        bias: bool,
+        deviation: f64,
+    ) -> Result<Self, ModelError> {
+        let weight = weights.get(&format!("{name}.weight"), [outputs, inputs], Init::Normal(deviation))?;
+        let bias = match bias {
+            true => Some(weights.get(&format!("{name}.bias"), [outputs], Init::Zeros)?),
+            false => None,
+        };
+        Ok(Self { weight, bias })
+    }
+
+    /// `[…, in]` → `[…, out]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let y = matmul_rows(x, self.weight.val());
+        match &self.bias {
+            Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        }
+    }
+}
+
+/// `x Wᵀ` as one matrix product over all leading dimensions: `[…, in]` and `[out, in]` → `[…, out]`.
+pub fn matmul_rows<const D: usize>(x: Tensor<D>, weight: Tensor<2>) -> Tensor<D> {
+    let mut dims = x.dims();
+    let [outputs, inputs] = weight.dims();
+    let rows = dims[..D - 1].iter().product::<usize>();
+    dims[D - 1] = outputs;
+    x.reshape([rows, inputs]).matmul(weight.transpose()).reshape(dims)
+}
+
+/// Root-mean-square normalisation over the last dimension.
+#[derive(Module, Debug)]
+pub struct RmsNorm {
+    pub weight: Param<Tensor<1>>,
+    #[module(skip)]
+    epsilon: f64,
+}
+
+impl RmsNorm {
+    pub fn new(weights: &mut Weights<'_>, name: &str, size: usize, epsilon: f64) -> Result<Self, ModelError> {
+        Ok(Self { weight: weights.get(&format!("{name}.weight"), [size], Init::Ones)?, epsilon })
+    }
+
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let mean = x.clone().square().mean_dim(D - 1);
+        x * (mean + self.epsilon).sqrt().recip() * self.weight.val().unsqueeze()
+    }
+}
+
+/// The gated feed-forward layer of both towers.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    pub gate_proj: Linear,
+    pub up_proj: Linear,
+    pub down_proj: Linear,
+}
+
+impl Mlp {
+    pub fn new(
+        weights: &mut Weights<'_>,
+        name: &str,
+        [hidden, intermediate]: [usize; 2],
+        bias: bool,
+        deviation: f64,
+    ) -> Result<Self, ModelError> {
+        let mut linear = |part: &str, shape| Linear::new(weights, &format!("{name}.{part}"), shape, bias, deviation);
+        Ok(Self {
+            gate_proj: linear("gate_proj", [hidden, intermediate])?,
+            up_proj: linear("up_proj", [hidden, intermediate])?,
+            down_proj: linear("down_proj", [intermediate, hidden])?,
+        })
+    }
+
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.down_proj.forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+    }
+}

@@ -1,0 +1,193 @@
+//! The language model: grouped-query attention with three-dimensional rotary positions.
+
+use super::attention::{MASKED, attend};
+use super::cache::KvCache;
+use super::config::TextConfig;
+use super::layers::{Linear, Mlp, RmsNorm};
+use super::rope::Rotary;
+use super::weights::{Init, Weights};
+use crate::model::ModelError;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// `model.*` of a checkpoint.
+#[derive(Module, Debug)]
+pub struct TextModel {
+    pub embed_tokens: Embedding,
+    pub layers: Vec<DecoderLayer>,
+    pub norm: RmsNorm,
+    #[module(skip)]
+    config: TextConfig,
+}
+
+/// One row for each token of the vocabulary.
+#[derive(Module, Debug)]
+pub struct Embedding {
+    pub weight: Param<Tensor<2>>,
+}
+
+#[derive(Module, Debug)]
+pub struct DecoderLayer {
+    pub input_layernorm: RmsNorm,
+    pub self_attn: TextAttention,
+    pub post_attention_layernorm: RmsNorm,
+    pub mlp: Mlp,
+}
+
+#[derive(Module, Debug)]
+pub struct TextAttention {
+    pub q_proj: Linear,
+    pub k_proj: Linear,
+    pub v_proj: Linear,
+    pub o_proj: Linear,
+    #[module(skip)]
+    heads: usize,
+    #[module(skip)]
+    key_value_heads: usize,
+}
+
+impl TextModel {
+    pub fn new(weights: &mut Weights<'_>, config: &TextConfig) -> Result<Self, ModelError> {
+        let deviation = config.initializer_range;
+        let (hidden, epsilon) = (config.hidden_size, config.rms_norm_eps);
+        let shape = [config.vocab_size, hidden];
+        let weight = weights.get("model.embed_tokens.weight", shape, Init::Normal(deviation))?;
+        let key_value = config.num_key_value_heads * config.head_dim();
+        let layers = (0..config.num_hidden_layers)
+            .map(|index| {
+                let name = format!("model.layers.{index}");
+                let mut linear = |part: &str, outputs, bias| {
+                    Linear::new(weights, &format!("{name}.self_attn.{part}"), [hidden, outputs], bias, deviation)
+                };
+                let self_attn = TextAttention {
+                    q_proj: linear("q_proj", hidden, true)?,
+                    k_proj: linear("k_proj", key_value, true)?,
+                    v_proj: linear("v_proj", key_value, true)?,
+                    o_proj: linear("o_proj", hidden, false)?,
+                    heads: config.num_attention_heads,
+                    key_value_heads: config.num_key_value_heads,
+                };
+                let mlp = [hidden, config.intermediate_size];
+                let after = format!("{name}.post_attention_layernorm");
+                Ok(DecoderLayer {
+                    input_layernorm: RmsNorm::new(weights, &format!("{name}.input_layernorm"), hidden, epsilon)?,
+                    self_attn,
+                    post_attention_layernorm: RmsNorm::new(weights, &after, hidden, epsilon)?,
+                    mlp: Mlp::new(weights, &format!("{name}.mlp"), mlp, false, deviation)?,
+                })
+            })
+            .collect::<Result<_, ModelError>>()?;
+        let norm = RmsNorm::new(weights, "model.norm", hidden, epsilon)?;
+        Ok(Self { embed_tokens: Embedding { weight }, layers, norm, config: config.clone() })
+    }
+
+    /// Embedded tokens `[batch, tokens, hidden]` → the same shape after the final norm.
+    ///
+    /// `positions` is `[3, batch, tokens]`; `lengths` the real tokens of each right-padded row.
+    pub fn forward(
+        &self,
+        embedded: Tensor<3>,
+        positions: Tensor<3, Int>,
+        lengths: &[usize],
+        mut cache: Option<&mut KvCache>,
+    ) -> Tensor<3> {
+        let [_, tokens, _] = embedded.dims();
+        let rotary = Rotary::text(&self.config, positions);
+        let before = cache.as_mut().map_or(0, |cache| cache.begin(lengths, tokens));
+        let group = self.config.num_attention_heads / self.config.num_key_value_heads;
+        let real = cache.as_ref().map(|cache| cache.real_columns());
+        let bias = attention_bias(before, tokens, group, real, &embedded.device());
+        let mut hidden = embedded;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let cache = cache.as_mut().map(|cache| (&mut **cache, index));
+            hidden = layer.forward(hidden, &rotary, bias.clone(), cache);
+        }
+        self.norm.forward(hidden)
+    }
+}
+
+impl Embedding {
+    /// `[batch, tokens]` → `[batch, tokens, hidden]`
+    pub fn forward(&self, token_ids: Tensor<2, Int>) -> Tensor<3> {
+        burn::tensor::module::embedding(self.weight.val(), token_ids)
+    }
+}
+
+/// What to add to the scores: tokens see themselves and what came before, never padding in between.
+/// `[batch or 1, 1, group * tokens (or 1), before + tokens]`; `None` when everything may be seen.
+///
+/// Without a cache padding needs no mask: it stands on the right, where causality hides it.
+fn attention_bias(
+    before: usize,
+    tokens: usize,
+    group: usize,
+    real_columns: Option<&[Vec<bool>]>,
+    device: &Device,
+) -> Option<Tensor<4>> {
+    let columns = before + tokens;
+    // Only columns of earlier pieces can hold padding that a real token would see.
+    let gaps = real_columns.filter(|rows| rows.iter().any(|row| row[..before].contains(&false)));
+    if tokens == 1 && gaps.is_none() {
+        return None;
+    }
+    let rows = gaps.map_or(1, <[_]>::len);
+    let mut bias = Vec::with_capacity(rows * group * tokens * columns);
+    for row in 0..rows {
+        let hidden = |column: usize| gaps.is_some_and(|rows| column < before && !rows[row][column]);
+        let start = bias.len();
+        for token in 0..tokens {
+            let masked = |column: usize| column > before + token || hidden(column);
+            bias.extend((0..columns).map(|column| if masked(column) { MASKED } else { 0.0 }));
+        }
+        // The query heads of a group lie one after the other in the rows of the score matrix; a single
+        // token's mask broadcasts over them.
+        let end = bias.len();
+        for _ in 1..if tokens == 1 { 1 } else { group } {
+            bias.extend_from_within(start..end);
+        }
+    }
+    let height = bias.len() / (rows * columns);
+    Some(Tensor::from_data(TensorData::new(bias, [rows, 1, height, columns]), device))
+}
+
+impl DecoderLayer {
+    fn forward(
+        &self,
+        hidden: Tensor<3>,
+        rotary: &Rotary,
+        bias: Option<Tensor<4>>,
+        cache: Option<(&mut KvCache, usize)>,
+    ) -> Tensor<3> {
+        let attended = self.self_attn.forward(self.input_layernorm.forward(hidden.clone()), rotary, bias, cache);
+        let hidden = hidden + attended;
+        hidden.clone() + self.mlp.forward(self.post_attention_layernorm.forward(hidden))
+    }
+}
+
+impl TextAttention {
+    fn forward(
+        &self,
+        hidden: Tensor<3>,
+        rotary: &Rotary,
+        bias: Option<Tensor<4>>,
+        cache: Option<(&mut KvCache, usize)>,
+    ) -> Tensor<3> {
+        let [batch, tokens, size] = hidden.dims();
+        let (heads, shared) = (self.heads, self.key_value_heads);
+        let (group, head_dim) = (heads / shared, size / heads);
+        let query = self.q_proj.forward(hidden.clone()).reshape([batch, tokens, heads, head_dim]);
+        let key = self.k_proj.forward(hidden.clone()).reshape([batch, tokens, shared, head_dim]);
+        let value = self.v_proj.forward(hidden).reshape([batch, tokens, shared, head_dim]);
+        let query = rotary.apply(query).swap_dims(1, 2);
+        let key = rotary.apply(key).swap_dims(1, 2);
+        let value = value.swap_dims(1, 2);
+        let (key, value) = match cache {
+            Some((cache, layer)) => cache.extend(layer, key, value),
+            None => (key, value),
+        };
+        // All queries that share a key head go into one product, so keys and values are never repeated.
+        let query = query.reshape([batch, shared, group * tokens, head_dim]);
+        let attended = attend(query, key, value, bias).reshape([batch, heads, tokens, head_dim]);
+        self.o_proj.forward(attended.swap_dims(1, 2).reshape([batch, tokens, size]))
+    }
+}
