@@ -1,6 +1,6 @@
 //! Where to compute: `auto | cpu | wgpu | vulkan | cuda[:n]`.
 
-use super::ModelError;
+use super::{ModelError, gpu};
 use burn::tensor::Device;
 use std::fmt;
 use std::str::FromStr;
@@ -41,7 +41,9 @@ impl FromStr for DeviceChoice {
             "vulkan" => Ok(Self::Vulkan),
             "cuda" => Ok(Self::Cuda(0)),
             _ => {
-                let index = text.strip_prefix("cuda:").and_then(|index| index.parse().ok());
+                let index = text
+                    .strip_prefix("cuda:")
+                    .and_then(|index| index.parse().ok());
                 index.map(Self::Cuda).ok_or_else(|| ModelError::Device {
                     name: text.to_owned(),
                     reason: "unknown; use auto, cpu, wgpu, vulkan, cuda or cuda:N".into(),
@@ -83,25 +85,26 @@ impl DeviceChoice {
 pub fn describe(device: &Device) -> String {
     let device = device.clone().without_autodiff();
     if device == Device::flex() {
-        return format!("CPU ({} threads)", std::thread::available_parallelism().map_or(1, |count| count.get()));
+        return format!(
+            "CPU ({} threads)",
+            std::thread::available_parallelism().map_or(1, |count| count.get())
+        );
     }
     gpu::describe(&device).unwrap_or_else(|| format!("{device:?}"))
 }
 
-/// Everything this build can compute on here, the default first.
+/// Everything this build can compute on here. The first is what `auto` stands for: a real GPU if there
+/// is one (software rasterisers are not listed), else the CPU.
 pub fn list() -> Vec<DeviceInfo> {
+    let cpu = DeviceInfo {
+        name: "cpu".into(),
+        description: describe(&Device::flex()),
+        default: false,
+    };
     let mut devices = gpu::list();
-    devices.push(DeviceInfo { name: "cpu".into(), description: describe(&Device::flex()), default: false });
-    if let Some(index) = best_index(&devices) {
-        devices[index].default = true;
-        devices.swap(0, index);
-    }
+    devices.push(cpu);
+    devices[0].default = true;
     devices
-}
-
-/// What `auto` stands for: the first GPU that `gpu::list` names (it names no software rasteriser).
-fn best_index(devices: &[DeviceInfo]) -> Option<usize> {
-    (!devices.is_empty()).then_some(0)
 }
 
 fn best_gpu() -> Option<Device> {

@@ -8,18 +8,46 @@ use burn::tensor::Device;
 
 /// The real GPUs, best first.
 pub fn list() -> Vec<DeviceInfo> {
-    let mut devices = Vec::new();
-    #[cfg(feature = "cuda")]
-    for index in 0..Device::enumerate(burn::tensor::DeviceType::Cuda).iter().count() {
-        let name = DeviceChoice::Cuda(index).to_string();
-        devices.push(DeviceInfo { name, description: format!("CUDA GPU {index}"), default: false });
-    }
-    #[cfg(all(feature = "wgpu", not(target_arch = "wasm32")))]
-    if let Some((_, description)) = graphics::best() {
-        let name = if cfg!(feature = "vulkan") { DeviceChoice::Vulkan } else { DeviceChoice::Wgpu };
-        devices.push(DeviceInfo { name: name.to_string(), description: description.clone(), default: false });
-    }
-    devices
+    let info = |(choice, description): (DeviceChoice, String)| DeviceInfo {
+        name: choice.to_string(),
+        description,
+        default: false,
+    };
+    cuda_gpus()
+        .into_iter()
+        .chain(graphics_gpu())
+        .map(info)
+        .collect()
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_gpus() -> Vec<(DeviceChoice, String)> {
+    let count = Device::enumerate(burn::tensor::DeviceType::Cuda)
+        .iter()
+        .count();
+    (0..count)
+        .map(|index| (DeviceChoice::Cuda(index), format!("CUDA GPU {index}")))
+        .collect()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_gpus() -> Vec<(DeviceChoice, String)> {
+    Vec::new()
+}
+
+#[cfg(all(feature = "wgpu", not(target_arch = "wasm32")))]
+fn graphics_gpu() -> Option<(DeviceChoice, String)> {
+    let choice = if cfg!(feature = "vulkan") {
+        DeviceChoice::Vulkan
+    } else {
+        DeviceChoice::Wgpu
+    };
+    graphics::best().map(|(_, description)| (choice, description.clone()))
+}
+
+#[cfg(not(all(feature = "wgpu", not(target_arch = "wasm32"))))]
+fn graphics_gpu() -> Option<(DeviceChoice, String)> {
+    None
 }
 
 /// A line about a GPU that was opened here.
@@ -35,7 +63,9 @@ pub fn describe(device: &Device) -> Option<String> {
 
 #[cfg(feature = "cuda")]
 pub fn cuda(index: usize) -> Result<Device, ModelError> {
-    let found = Device::enumerate(burn::tensor::DeviceType::Cuda).iter().count();
+    let found = Device::enumerate(burn::tensor::DeviceType::Cuda)
+        .iter()
+        .count();
     if index < found {
         return Ok(Device::cuda(index));
     }
@@ -43,7 +73,10 @@ pub fn cuda(index: usize) -> Result<Device, ModelError> {
         0 => "no CUDA GPU was found; use --device auto or --device cpu".to_owned(),
         _ => format!("only {found} CUDA GPUs were found, counted from 0"),
     };
-    Err(ModelError::Device { name: DeviceChoice::Cuda(index).to_string(), reason })
+    Err(ModelError::Device {
+        name: DeviceChoice::Cuda(index).to_string(),
+        reason,
+    })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -75,7 +108,9 @@ pub fn vulkan() -> Result<Device, ModelError> {
 fn not_built(choice: DeviceChoice, feature: &str) -> ModelError {
     ModelError::Device {
         name: choice.to_string(),
-        reason: format!("this program was built without it; build with `--features {feature}`, or use --device cpu"),
+        reason: format!(
+            "this program was built without it; build with `--features {feature}`, or use --device cpu"
+        ),
     }
 }
 
@@ -93,7 +128,11 @@ mod graphics {
     pub fn best() -> Option<&'static (Device, String)> {
         static BEST: OnceLock<Opened> = OnceLock::new();
         BEST.get_or_init(|| {
-            let kinds = [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)];
+            let kinds = [
+                DeviceKind::DiscreteGpu(0),
+                DeviceKind::IntegratedGpu(0),
+                DeviceKind::VirtualGpu(0),
+            ];
             kinds.into_iter().find_map(setup)
         })
         .as_ref()
@@ -106,21 +145,34 @@ mod graphics {
     }
 
     pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
-        any().map(|(device, _)| device.clone()).ok_or_else(|| ModelError::Device {
-            name: choice.to_string(),
-            reason: "no adapter was found; install the graphics driver (or, to try it in software, \
+        any()
+            .map(|(device, _)| device.clone())
+            .ok_or_else(|| ModelError::Device {
+                name: choice.to_string(),
+                reason:
+                    "no adapter was found; install the graphics driver (or, to try it in software, \
                      mesa-vulkan-drivers), or use --device cpu"
-                .into(),
-        })
+                        .into(),
+            })
     }
 
     fn setup(kind: DeviceKind) -> Opened {
-        let api = if cfg!(feature = "vulkan") && !cfg!(target_os = "macos") { WgpuBackend::Vulkan } else { WgpuBackend::Auto };
+        let api = if cfg!(feature = "vulkan") && !cfg!(target_os = "macos") {
+            WgpuBackend::Vulkan
+        } else {
+            WgpuBackend::Auto
+        };
         let software_wanted = kind == DeviceKind::Cpu;
-        let (device, setup) = WgpuOptions::default().device_kind(kind).graphics_api(api).init_with_setup().ok()?;
+        let (device, setup) = WgpuOptions::default()
+            .device_kind(kind)
+            .graphics_api(api)
+            .init_with_setup()
+            .ok()?;
         let info = setup.adapter.get_info();
         let name = info.name.to_lowercase();
-        let software = ["llvmpipe", "lavapipe", "swiftshader", "basic render"].iter().any(|part| name.contains(part));
+        let software = ["llvmpipe", "lavapipe", "swiftshader", "basic render"]
+            .iter()
+            .any(|part| name.contains(part));
         if software && !software_wanted {
             return None;
         }

@@ -10,7 +10,12 @@ pub const MASKED: f32 = -1e9;
 ///
 /// - `query` `[n, heads, rows, d]`, `key` and `value` `[n, heads, columns, d]`
 /// - `bias` broadcasts to `[n, heads, rows, columns]`
-pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, bias: Option<Tensor<4>>) -> Tensor<4> {
+pub fn attend(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    bias: Option<Tensor<4>>,
+) -> Tensor<4> {
     let scale = 1.0 / (query.dims()[3] as f64).sqrt();
     // Scaling the query is cheaper than scaling the scores.
     let scores = (query * scale).matmul(key.swap_dims(2, 3));

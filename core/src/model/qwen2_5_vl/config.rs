@@ -147,9 +147,10 @@ impl Qwen2_5VlConfig {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(ModelError::MissingFile {
                     path,
-                    remedy: "a model folder holds config.json, model.safetensors, tokenizer.json and \
+                    remedy:
+                        "a model folder holds config.json, model.safetensors, tokenizer.json and \
                              preprocessor_config.json (or give `tiny` for the built-in model)"
-                        .into(),
+                            .into(),
                 });
             }
             Err(source) => return Err(ModelError::Io { path, source }),
@@ -160,7 +161,10 @@ impl Qwen2_5VlConfig {
     /// Parses the text of a `config.json`; `path` is only for error messages. Keys that do not matter
     /// here are ignored (published files hold dozens); keys that do are checked by name.
     pub fn from_json(text: &str, path: &Path) -> Result<Self, ModelError> {
-        let fail = |message: String| ModelError::Config { path: path.to_owned(), message };
+        let fail = |message: String| ModelError::Config {
+            path: path.to_owned(),
+            message,
+        };
         let root: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| fail(format!("not valid JSON: {error}")))?;
         parse(&root).map_err(fail)
@@ -228,20 +232,30 @@ fn parse(root: &Map<String, Value>) -> Result<Qwen2_5VlConfig, String> {
         None => return Err("the field `model_type` is missing; expected \"qwen2_5_vl\"".into()),
     }
     let nested = match root.get("text_config") {
-        Some(Value::Object(text)) => Some(Fields { map: text, place: "text_config." }),
+        Some(Value::Object(text)) => Some(Fields {
+            map: text,
+            place: "text_config.",
+        }),
         _ => None,
     };
-    let root = Fields { map: root, place: "" };
+    let root = Fields {
+        map: root,
+        place: "",
+    };
     let text = nested.unwrap_or(root);
     let vision = match root.map.get("vision_config") {
-        Some(Value::Object(map)) => Fields { map, place: "vision_config." },
+        Some(Value::Object(map)) => Fields {
+            map,
+            place: "vision_config.",
+        },
         _ => return Err("the field `vision_config` is missing or not an object".into()),
     };
     let config = Qwen2_5VlConfig {
         text: text_config(text)?,
         vision: vision_config(vision)?,
         // Before transformers 5 it stood in the text part.
-        tie_word_embeddings: root.bool("tie_word_embeddings", false)? || text.bool("tie_word_embeddings", false)?,
+        tie_word_embeddings: root.bool("tie_word_embeddings", false)?
+            || text.bool("tie_word_embeddings", false)?,
         image_token_id: root.id("image_token_id")?,
         video_token_id: root.id("video_token_id")?,
         vision_start_token_id: root.id("vision_start_token_id")?,
@@ -259,14 +273,22 @@ fn parse(root: &Map<String, Value>) -> Result<Qwen2_5VlConfig, String> {
 fn text_config(fields: Fields<'_>) -> Result<TextConfig, String> {
     fields.expect_silu()?;
     if fields.bool("use_sliding_window", false)? {
-        return Err("sliding-window attention (`use_sliding_window`: true) is not supported".into());
+        return Err(
+            "sliding-window attention (`use_sliding_window`: true) is not supported".into(),
+        );
     }
     let heads = fields.size("num_attention_heads")?;
-    let rope = fields.object("rope_parameters")?.or(fields.object("rope_scaling")?);
+    let rope = fields
+        .object("rope_parameters")?
+        .or(fields.object("rope_scaling")?);
     let section = rope.and_then(|rope| rope.map.get("mrope_section"));
-    let section = section.ok_or("the field `rope_scaling.mrope_section` is missing; it holds three counts, as [16, 24, 24]")?;
+    let section = section.ok_or(
+        "the field `rope_scaling.mrope_section` is missing; it holds three counts, as [16, 24, 24]",
+    )?;
     let rope_theta = match rope.and_then(|rope| rope.map.get("rope_theta")) {
-        Some(theta) => theta.as_f64().ok_or("`rope_parameters.rope_theta` should be a number")?,
+        Some(theta) => theta
+            .as_f64()
+            .ok_or("`rope_parameters.rope_theta` should be a number")?,
         None => fields.number("rope_theta", Some(1_000_000.0))?,
     };
     Ok(TextConfig {
@@ -288,8 +310,9 @@ fn text_config(fields: Fields<'_>) -> Result<TextConfig, String> {
 fn vision_config(fields: Fields<'_>) -> Result<VisionConfig, String> {
     fields.expect_silu()?;
     let blocks = match fields.map.get("fullatt_block_indexes") {
-        Some(value) => serde_json::from_value(value.clone())
-            .map_err(|_| "`vision_config.fullatt_block_indexes` should be a list of block numbers".to_owned())?,
+        Some(value) => serde_json::from_value(value.clone()).map_err(|_| {
+            "`vision_config.fullatt_block_indexes` should be a list of block numbers".to_owned()
+        })?,
         None => vec![7, 15, 23, 31],
     };
     Ok(VisionConfig {
@@ -312,11 +335,27 @@ fn vision_config(fields: Fields<'_>) -> Result<VisionConfig, String> {
 fn check(config: &Qwen2_5VlConfig) -> Result<(), String> {
     let (text, vision) = (&config.text, &config.vision);
     let divides = |name: &str, whole: usize, part: usize| {
-        if whole.is_multiple_of(part) { Ok(()) } else { Err(format!("{name}: {whole} is not a multiple of {part}")) }
+        if whole.is_multiple_of(part) {
+            Ok(())
+        } else {
+            Err(format!("{name}: {whole} is not a multiple of {part}"))
+        }
     };
-    divides("hidden_size by num_attention_heads", text.hidden_size, text.num_attention_heads)?;
-    divides("num_attention_heads by num_key_value_heads", text.num_attention_heads, text.num_key_value_heads)?;
-    divides("vision_config.hidden_size by num_heads", vision.hidden_size, vision.num_heads)?;
+    divides(
+        "hidden_size by num_attention_heads",
+        text.hidden_size,
+        text.num_attention_heads,
+    )?;
+    divides(
+        "num_attention_heads by num_key_value_heads",
+        text.num_attention_heads,
+        text.num_key_value_heads,
+    )?;
+    divides(
+        "vision_config.hidden_size by num_heads",
+        vision.hidden_size,
+        vision.num_heads,
+    )?;
     divides("vision_config: head size by 4", vision.head_dim(), 4)?;
     divides(
         "vision_config.window_size by patch_size × spatial_merge_size",
@@ -325,7 +364,10 @@ fn check(config: &Qwen2_5VlConfig) -> Result<(), String> {
     )?;
     let rotary: usize = text.mrope_section.iter().sum();
     if rotary * 2 != text.head_dim() {
-        return Err(format!("mrope_section adds up to {rotary}, half the head size is {}", text.head_dim() / 2));
+        return Err(format!(
+            "mrope_section adds up to {rotary}, half the head size is {}",
+            text.head_dim() / 2
+        ));
     }
     if vision.out_hidden_size != text.hidden_size {
         return Err(format!(
@@ -341,7 +383,10 @@ fn check(config: &Qwen2_5VlConfig) -> Result<(), String> {
     ];
     for (name, id) in ids {
         if id as usize >= text.vocab_size {
-            return Err(format!("{name} is {id}, but vocab_size is {}", text.vocab_size));
+            return Err(format!(
+                "{name} is {id}, but vocab_size is {}",
+                text.vocab_size
+            ));
         }
     }
     Ok(())
@@ -378,14 +423,19 @@ impl<'a> Fields<'a> {
     }
 
     fn size_or(&self, name: &str, default: usize) -> Result<usize, String> {
-        if self.get(name).is_some() { self.size(name) } else { Ok(default) }
+        if self.get(name).is_some() {
+            self.size(name)
+        } else {
+            Ok(default)
+        }
     }
 
     fn number(&self, name: &str, default: Option<f64>) -> Result<f64, String> {
         match (self.get(name), default) {
-            (Some(value), _) => {
-                value.as_f64().filter(|x| *x > 0.0).ok_or_else(|| self.wrong(name, "a positive number", value))
-            }
+            (Some(value), _) => value
+                .as_f64()
+                .filter(|x| *x > 0.0)
+                .ok_or_else(|| self.wrong(name, "a positive number", value)),
             (None, Some(default)) => Ok(default),
             (None, None) => Err(self.missing(name)),
         }
@@ -393,29 +443,42 @@ impl<'a> Fields<'a> {
 
     fn bool(&self, name: &str, default: bool) -> Result<bool, String> {
         match self.get(name) {
-            Some(value) => value.as_bool().ok_or_else(|| self.wrong(name, "true or false", value)),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| self.wrong(name, "true or false", value)),
             None => Ok(default),
         }
     }
 
     fn id(&self, name: &str) -> Result<u32, String> {
-        self.ids(name)?.first().copied().ok_or_else(|| self.missing(name))
+        self.ids(name)?
+            .first()
+            .copied()
+            .ok_or_else(|| self.missing(name))
     }
 
     /// One id, a list of ids, or none.
     fn ids(&self, name: &str) -> Result<Vec<u32>, String> {
-        let Some(value) = self.get(name) else { return Ok(Vec::new()) };
+        let Some(value) = self.get(name) else {
+            return Ok(Vec::new());
+        };
         let values = match value {
             Value::Array(values) => values.as_slice(),
             value => std::slice::from_ref(value),
         };
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        values.iter().map(|v| id(v).ok_or_else(|| self.wrong(name, "a token id", value))).collect()
+        values
+            .iter()
+            .map(|v| id(v).ok_or_else(|| self.wrong(name, "a token id", value)))
+            .collect()
     }
 
     fn object(&self, name: &str) -> Result<Option<Fields<'a>>, String> {
         match self.get(name) {
-            Some(Value::Object(map)) => Ok(Some(Fields { map, place: self.place })),
+            Some(Value::Object(map)) => Ok(Some(Fields {
+                map,
+                place: self.place,
+            })),
             Some(value) => Err(self.wrong(name, "an object", value)),
             None => Ok(None),
         }
@@ -435,12 +498,20 @@ mod tests {
     use super::*;
 
     fn tiny() -> Qwen2_5VlConfig {
-        let tokens = SpecialTokens { image: 5, video: 6, vision_start: 3, vision_end: 4, end_of_turn: 2, pad: 0 };
+        let tokens = SpecialTokens {
+            image: 5,
+            video: 6,
+            vision_start: 3,
+            vision_end: 4,
+            end_of_turn: 2,
+            pad: 0,
+        };
         Qwen2_5VlConfig::tiny(2000, &tokens)
     }
 
     fn read(text: &str) -> Result<Qwen2_5VlConfig, String> {
-        Qwen2_5VlConfig::from_json(text, Path::new("config.json")).map_err(|error| error.to_string())
+        Qwen2_5VlConfig::from_json(text, Path::new("config.json"))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -453,8 +524,16 @@ mod tests {
         let mut flat: Map<String, Value> = serde_json::from_str(&tiny().to_json()).unwrap();
         let mut text = Map::new();
         for name in [
-            "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-            "num_key_value_heads", "max_position_embeddings", "initializer_range", "rms_norm_eps", "eos_token_id",
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "max_position_embeddings",
+            "initializer_range",
+            "rms_norm_eps",
+            "eos_token_id",
         ] {
             text.insert(name.into(), flat.remove(name).unwrap());
         }
@@ -473,16 +552,34 @@ mod tests {
     fn errors_name_the_field() {
         let text = tiny().to_json();
         let cases = [
-            (text.replace("\"qwen2_5_vl\",\n  \"vocab", "\"llama\",\n  \"vocab"), "model_type \"llama\""),
-            (text.replace("\"intermediate_size\": 256", "\"x\": 1"), "`vision_config.intermediate_size` is missing"),
-            (text.replace("\"vocab_size\": 2000", "\"vocab_size\": \"many\""), "`vocab_size` should be a positive whole number, found \"many\""),
-            (text.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 3"), "160 is not a multiple of 3"),
-            (text.replace("\"image_token_id\": 5", "\"image_token_id\": 5000"), "image_token_id is 5000"),
+            (
+                text.replace("\"qwen2_5_vl\",\n  \"vocab", "\"llama\",\n  \"vocab"),
+                "model_type \"llama\"",
+            ),
+            (
+                text.replace("\"intermediate_size\": 256", "\"x\": 1"),
+                "`vision_config.intermediate_size` is missing",
+            ),
+            (
+                text.replace("\"vocab_size\": 2000", "\"vocab_size\": \"many\""),
+                "`vocab_size` should be a positive whole number, found \"many\"",
+            ),
+            (
+                text.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 3"),
+                "160 is not a multiple of 3",
+            ),
+            (
+                text.replace("\"image_token_id\": 5", "\"image_token_id\": 5000"),
+                "image_token_id is 5000",
+            ),
             (text[..text.len() / 2].to_owned(), "not valid JSON"),
         ];
         for (text, expected) in cases {
             let error = read(&text).unwrap_err();
-            assert!(error.starts_with("config.json: ") && error.contains(expected), "{error}");
+            assert!(
+                error.starts_with("config.json: ") && error.contains(expected),
+                "{error}"
+            );
         }
     }
 }

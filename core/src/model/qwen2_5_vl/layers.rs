@@ -21,7 +21,11 @@ impl Linear {
         bias: bool,
         deviation: f64,
     ) -> Result<Self, ModelError> {
-        let weight = weights.get(&format!("{name}.weight"), [outputs, inputs], Init::Normal(deviation))?;
+        let weight = weights.get(
+            &format!("{name}.weight"),
+            [outputs, inputs],
+            Init::Normal(deviation),
+        )?;
         let bias = match bias {
             true => Some(weights.get(&format!("{name}.bias"), [outputs], Init::Zeros)?),
             false => None,
@@ -45,7 +49,9 @@ pub fn matmul_rows<const D: usize>(x: Tensor<D>, weight: Tensor<2>) -> Tensor<D>
     let [outputs, inputs] = weight.dims();
     let rows = dims[..D - 1].iter().product::<usize>();
     dims[D - 1] = outputs;
-    x.reshape([rows, inputs]).matmul(weight.transpose()).reshape(dims)
+    x.reshape([rows, inputs])
+        .matmul(weight.transpose())
+        .reshape(dims)
 }
 
 /// Root-mean-square normalisation over the last dimension.
@@ -57,8 +63,16 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    pub fn new(weights: &mut Weights<'_>, name: &str, size: usize, epsilon: f64) -> Result<Self, ModelError> {
-        Ok(Self { weight: weights.get(&format!("{name}.weight"), [size], Init::Ones)?, epsilon })
+    pub fn new(
+        weights: &mut Weights<'_>,
+        name: &str,
+        size: usize,
+        epsilon: f64,
+    ) -> Result<Self, ModelError> {
+        Ok(Self {
+            weight: weights.get(&format!("{name}.weight"), [size], Init::Ones)?,
+            epsilon,
+        })
     }
 
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
@@ -83,7 +97,9 @@ impl Mlp {
         bias: bool,
         deviation: f64,
     ) -> Result<Self, ModelError> {
-        let mut linear = |part: &str, shape| Linear::new(weights, &format!("{name}.{part}"), shape, bias, deviation);
+        let mut linear = |part: &str, shape| {
+            Linear::new(weights, &format!("{name}.{part}"), shape, bias, deviation)
+        };
         Ok(Self {
             gate_proj: linear("gate_proj", [hidden, intermediate])?,
             up_proj: linear("up_proj", [hidden, intermediate])?,
@@ -92,6 +108,7 @@ impl Mlp {
     }
 
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.down_proj.forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+        self.down_proj
+            .forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
     }
 }

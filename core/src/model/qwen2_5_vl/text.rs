@@ -57,7 +57,13 @@ impl TextModel {
             .map(|index| {
                 let name = format!("model.layers.{index}");
                 let mut linear = |part: &str, outputs, bias| {
-                    Linear::new(weights, &format!("{name}.self_attn.{part}"), [hidden, outputs], bias, deviation)
+                    Linear::new(
+                        weights,
+                        &format!("{name}.self_attn.{part}"),
+                        [hidden, outputs],
+                        bias,
+                        deviation,
+                    )
                 };
                 let self_attn = TextAttention {
                     q_proj: linear("q_proj", hidden, true)?,
@@ -70,7 +76,12 @@ impl TextModel {
                 let mlp = [hidden, config.intermediate_size];
                 let after = format!("{name}.post_attention_layernorm");
                 Ok(DecoderLayer {
-                    input_layernorm: RmsNorm::new(weights, &format!("{name}.input_layernorm"), hidden, epsilon)?,
+                    input_layernorm: RmsNorm::new(
+                        weights,
+                        &format!("{name}.input_layernorm"),
+                        hidden,
+                        epsilon,
+                    )?,
                     self_attn,
                     post_attention_layernorm: RmsNorm::new(weights, &after, hidden, epsilon)?,
                     mlp: Mlp::new(weights, &format!("{name}.mlp"), mlp, false, deviation)?,
@@ -78,7 +89,12 @@ impl TextModel {
             })
             .collect::<Result<_, ModelError>>()?;
         let norm = RmsNorm::new(weights, "model.norm", hidden, epsilon)?;
-        Ok(Self { embed_tokens: Embedding { weight }, layers, norm, config: config.clone() })
+        Ok(Self {
+            embed_tokens: Embedding { weight },
+            layers,
+            norm,
+            config: config.clone(),
+        })
     }
 
     /// Embedded tokens `[batch, tokens, hidden]` → the same shape after the final norm.
@@ -93,7 +109,9 @@ impl TextModel {
     ) -> Tensor<3> {
         let [_, tokens, _] = embedded.dims();
         let rotary = Rotary::text(&self.config, positions);
-        let before = cache.as_mut().map_or(0, |cache| cache.begin(lengths, tokens));
+        let before = cache
+            .as_mut()
+            .map_or(0, |cache| cache.begin(lengths, tokens));
         let group = self.config.num_attention_heads / self.config.num_key_value_heads;
         let real = cache.as_ref().map(|cache| cache.real_columns());
         let bias = attention_bias(before, tokens, group, real, &embedded.device());
@@ -147,7 +165,10 @@ fn attention_bias(
         }
     }
     let height = bias.len() / (rows * columns);
-    Some(Tensor::from_data(TensorData::new(bias, [rows, 1, height, columns]), device))
+    Some(Tensor::from_data(
+        TensorData::new(bias, [rows, 1, height, columns]),
+        device,
+    ))
 }
 
 impl DecoderLayer {
@@ -158,9 +179,17 @@ impl DecoderLayer {
         bias: Option<Tensor<4>>,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<3> {
-        let attended = self.self_attn.forward(self.input_layernorm.forward(hidden.clone()), rotary, bias, cache);
+        let attended = self.self_attn.forward(
+            self.input_layernorm.forward(hidden.clone()),
+            rotary,
+            bias,
+            cache,
+        );
         let hidden = hidden + attended;
-        hidden.clone() + self.mlp.forward(self.post_attention_layernorm.forward(hidden))
+        hidden.clone()
+            + self
+                .mlp
+                .forward(self.post_attention_layernorm.forward(hidden))
     }
 }
 
@@ -175,9 +204,18 @@ impl TextAttention {
         let [batch, tokens, size] = hidden.dims();
         let (heads, shared) = (self.heads, self.key_value_heads);
         let (group, head_dim) = (heads / shared, size / heads);
-        let query = self.q_proj.forward(hidden.clone()).reshape([batch, tokens, heads, head_dim]);
-        let key = self.k_proj.forward(hidden.clone()).reshape([batch, tokens, shared, head_dim]);
-        let value = self.v_proj.forward(hidden).reshape([batch, tokens, shared, head_dim]);
+        let query = self
+            .q_proj
+            .forward(hidden.clone())
+            .reshape([batch, tokens, heads, head_dim]);
+        let key = self
+            .k_proj
+            .forward(hidden.clone())
+            .reshape([batch, tokens, shared, head_dim]);
+        let value = self
+            .v_proj
+            .forward(hidden)
+            .reshape([batch, tokens, shared, head_dim]);
         let query = rotary.apply(query).swap_dims(1, 2);
         let key = rotary.apply(key).swap_dims(1, 2);
         let value = value.swap_dims(1, 2);
@@ -188,6 +226,7 @@ impl TextAttention {
         // All queries that share a key head go into one product, so keys and values are never repeated.
         let query = query.reshape([batch, shared, group * tokens, head_dim]);
         let attended = attend(query, key, value, bias).reshape([batch, heads, tokens, head_dim]);
-        self.o_proj.forward(attended.swap_dims(1, 2).reshape([batch, tokens, size]))
+        self.o_proj
+            .forward(attended.swap_dims(1, 2).reshape([batch, tokens, size]))
     }
 }

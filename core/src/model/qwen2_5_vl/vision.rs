@@ -66,13 +66,23 @@ pub struct PatchMerger {
 }
 
 impl VisionTower {
-    pub fn new(weights: &mut Weights<'_>, config: &VisionConfig, deviation: f64) -> Result<Self, ModelError> {
+    pub fn new(
+        weights: &mut Weights<'_>,
+        config: &VisionConfig,
+        deviation: f64,
+    ) -> Result<Self, ModelError> {
         let hidden = config.hidden_size;
         let (patch, merged) = (config.patch_size, hidden * config.merge_unit());
         let proj = PatchProjection {
             weight: weights.get(
                 "visual.patch_embed.proj.weight",
-                [hidden, config.in_channels, config.temporal_patch_size, patch, patch],
+                [
+                    hidden,
+                    config.in_channels,
+                    config.temporal_patch_size,
+                    patch,
+                    patch,
+                ],
                 Init::Normal(deviation),
             )?,
         };
@@ -84,8 +94,20 @@ impl VisionTower {
                     norm1: RmsNorm::new(weights, &format!("{name}.norm1"), hidden, EPSILON)?,
                     norm2: RmsNorm::new(weights, &format!("{name}.norm2"), hidden, EPSILON)?,
                     attn: VisionAttention {
-                        qkv: Linear::new(weights, &format!("{name}.attn.qkv"), [hidden, 3 * hidden], true, deviation)?,
-                        proj: Linear::new(weights, &format!("{name}.attn.proj"), [hidden, hidden], true, deviation)?,
+                        qkv: Linear::new(
+                            weights,
+                            &format!("{name}.attn.qkv"),
+                            [hidden, 3 * hidden],
+                            true,
+                            deviation,
+                        )?,
+                        proj: Linear::new(
+                            weights,
+                            &format!("{name}.attn.proj"),
+                            [hidden, hidden],
+                            true,
+                            deviation,
+                        )?,
                         heads: config.num_heads,
                     },
                     mlp: Mlp::new(weights, &format!("{name}.mlp"), mlp, true, deviation)?,
@@ -95,11 +117,28 @@ impl VisionTower {
         let merger = PatchMerger {
             ln_q: RmsNorm::new(weights, "visual.merger.ln_q", hidden, EPSILON)?,
             mlp: vec![
-                Linear::new(weights, "visual.merger.mlp.0", [merged, merged], true, deviation)?,
-                Linear::new(weights, "visual.merger.mlp.2", [merged, config.out_hidden_size], true, deviation)?,
+                Linear::new(
+                    weights,
+                    "visual.merger.mlp.0",
+                    [merged, merged],
+                    true,
+                    deviation,
+                )?,
+                Linear::new(
+                    weights,
+                    "visual.merger.mlp.2",
+                    [merged, config.out_hidden_size],
+                    true,
+                    deviation,
+                )?,
             ],
         };
-        Ok(Self { patch_embed: PatchEmbed { proj }, blocks, merger, config: config.clone() })
+        Ok(Self {
+            patch_embed: PatchEmbed { proj },
+            blocks,
+            merger,
+            config: config.clone(),
+        })
     }
 
     /// `[merged tokens of all images, out_hidden_size]`, image after image, row by row.
@@ -116,7 +155,10 @@ impl VisionTower {
         let frames = images.iter().flat_map(|image| {
             let [_, height, width] = image.grid_thw;
             let length = height * width * self.config.patch_len();
-            image.data.chunks_exact(length).map(move |frame| ([height, width], frame))
+            image
+                .data
+                .chunks_exact(length)
+                .map(move |frame| ([height, width], frame))
         });
         let frames: Vec<_> = frames.collect();
         for (size, frame) in &frames {
@@ -135,16 +177,25 @@ impl VisionTower {
         }
         let mut indices = Vec::with_capacity(start);
         for (size, _) in &frames {
-            let Some((start, inverse)) = places.get_mut(size) else { continue };
+            let Some((start, inverse)) = places.get_mut(size) else {
+                continue;
+            };
             indices.extend(inverse.iter().map(|place| (*start + place) as i64));
             *start += inverse.len();
         }
         let tokens = Tensor::cat(outputs, 0);
-        if indices.iter().enumerate().all(|(row, index)| row as i64 == *index) {
+        if indices
+            .iter()
+            .enumerate()
+            .all(|(row, index)| row as i64 == *index)
+        {
             return Ok(tokens);
         }
         let count = indices.len();
-        Ok(tokens.select(0, Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &device)))
+        Ok(tokens.select(
+            0,
+            Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &device),
+        ))
     }
 
     /// Frames of one size → `[frames * tokens, out_hidden_size]`, each frame's tokens in window order.
@@ -161,10 +212,16 @@ impl VisionTower {
         let shape = [frames.len(), patches, config.patch_len()];
         let pixels = Tensor::<3>::from_data(TensorData::new(pixels, shape), device);
         let rotary = Rotary::vision(config, &plan.patches(config.spatial_merge_size), device);
-        let whole = [WindowGroup { patches: 0..patches, windows: 1 }];
+        let whole = [WindowGroup {
+            patches: 0..patches,
+            windows: 1,
+        }];
 
         let weight = self.patch_embed.proj.weight.val();
-        let mut hidden = matmul_rows(pixels, weight.reshape([config.hidden_size, config.patch_len()]));
+        let mut hidden = matmul_rows(
+            pixels,
+            weight.reshape([config.hidden_size, config.patch_len()]),
+        );
         for (index, block) in self.blocks.iter().enumerate() {
             let full = config.fullatt_block_indexes.contains(&index);
             hidden = block.forward(hidden, &rotary, if full { &whole } else { &plan.groups });
@@ -179,7 +236,10 @@ impl VisionTower {
 
 impl VisionBlock {
     fn forward(&self, hidden: Tensor<3>, rotary: &Rotary, groups: &[WindowGroup]) -> Tensor<3> {
-        let hidden = hidden.clone() + self.attn.forward(self.norm1.forward(hidden), rotary, groups);
+        let hidden = hidden.clone()
+            + self
+                .attn
+                .forward(self.norm1.forward(hidden), rotary, groups);
         hidden.clone() + self.mlp.forward(self.norm2.forward(hidden))
     }
 }
@@ -188,7 +248,10 @@ impl VisionAttention {
     fn forward(&self, hidden: Tensor<3>, rotary: &Rotary, groups: &[WindowGroup]) -> Tensor<3> {
         let [frames, patches, size] = hidden.dims();
         let (heads, head_dim) = (self.heads, size / self.heads);
-        let qkv = self.qkv.forward(hidden).reshape([frames, patches, 3 * heads, head_dim]);
+        let qkv = self
+            .qkv
+            .forward(hidden)
+            .reshape([frames, patches, 3 * heads, head_dim]);
         // Query and key turn together.
         let turned = rotary.apply(qkv.clone().slice_dim(2, 0..2 * heads));
         let query = turned.clone().slice_dim(2, 0..heads);
@@ -202,7 +265,8 @@ impl VisionAttention {
                     true => x.clone(),
                     false => x.clone().slice_dim(1, group.patches.clone()),
                 };
-                part.reshape([frames * group.windows, length, heads, head_dim]).swap_dims(1, 2)
+                part.reshape([frames * group.windows, length, heads, head_dim])
+                    .swap_dims(1, 2)
             };
             attend(windows(&query), windows(&key), windows(&value), None)
                 .swap_dims(1, 2)
@@ -215,7 +279,10 @@ impl VisionAttention {
 impl PatchMerger {
     fn forward(&self, hidden: Tensor<3>, merge_unit: usize) -> Tensor<2> {
         let [frames, patches, size] = hidden.dims();
-        let mut hidden = self.ln_q.forward(hidden).reshape([frames * patches / merge_unit, merge_unit * size]);
+        let mut hidden = self
+            .ln_q
+            .forward(hidden)
+            .reshape([frames * patches / merge_unit, merge_unit * size]);
         for (index, linear) in self.mlp.iter().enumerate() {
             hidden = linear.forward(if index == 0 { hidden } else { gelu(hidden) });
         }
@@ -266,7 +333,10 @@ impl WindowPlan {
             for left in (0..columns).step_by(edge) {
                 let down = top..(top + edge).min(rows);
                 let across = left..(left + edge).min(columns);
-                windows.push(down.flat_map(|r| across.clone().map(move |c| r * columns + c)).collect::<Vec<_>>());
+                windows.push(
+                    down.flat_map(|r| across.clone().map(move |c| r * columns + c))
+                        .collect::<Vec<_>>(),
+                );
             }
         }
         // A stable sort: attention does not mind the order of windows, equal lengths come together.
@@ -275,10 +345,17 @@ impl WindowPlan {
         let mut start = 0;
         for same in windows.chunk_by(|a, b| a.len() == b.len()) {
             let patches = same.len() * same[0].len() * config.merge_unit();
-            groups.push(WindowGroup { patches: start..start + patches, windows: same.len() });
+            groups.push(WindowGroup {
+                patches: start..start + patches,
+                windows: same.len(),
+            });
             start += patches;
         }
-        Self { tokens: [rows, columns], order: windows.concat(), groups }
+        Self {
+            tokens: [rows, columns],
+            order: windows.concat(),
+            groups,
+        }
     }
 
     /// Row and column of every patch in window order.
@@ -286,9 +363,13 @@ impl WindowPlan {
         let [_, columns] = self.tokens;
         let corner = |token: usize| (token / columns * merge, token % columns * merge);
         let square = move |(row, column)| {
-            (0..merge).flat_map(move |down| (0..merge).map(move |right| (row + down, column + right)))
+            (0..merge)
+                .flat_map(move |down| (0..merge).map(move |right| (row + down, column + right)))
         };
-        self.order.iter().flat_map(|token| square(corner(*token))).collect()
+        self.order
+            .iter()
+            .flat_map(|token| square(corner(*token)))
+            .collect()
     }
 
     /// Where each token, in raster order, went.

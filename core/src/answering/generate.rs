@@ -1,0 +1,212 @@
+//! Tokens out of the model: one implementation for one prompt and for many, for the terminal, the
+//! window and the browser. It is asynchronous because a browser cannot wait for its GPU; `blocking`
+//! waits for it everywhere else.
+
+use super::sampling::Sampler;
+use crate::model::qwen2_5_vl::ModelInput;
+use crate::model::{KvCache, ModelError, Qwen2_5Vl};
+use crate::processor::Encoded;
+use burn::tensor::{Int, Tensor, TensorData};
+use std::ops::ControlFlow;
+use web_time::Instant;
+
+/// How to choose tokens and when to stop.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationOptions {
+    pub max_new_tokens: usize,
+    /// 0 always takes the likeliest token; 1 samples from the model's own distribution.
+    pub temperature: f32,
+    /// Only the k likeliest tokens; 0 for all.
+    pub top_k: usize,
+    /// Only the likeliest tokens that together reach this probability; 1 for all.
+    pub top_p: f32,
+    pub seed: u64,
+    /// Tokens that end an answer, besides the config's.
+    pub stop_tokens: Vec<u32>,
+}
+
+impl Default for GenerationOptions {
+    fn default() -> Self {
+        Self {
+            max_new_tokens: 512,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            seed: 0,
+            stop_tokens: Vec::new(),
+        }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The model ended its turn.
+    Complete,
+    /// `max_new_tokens` was reached.
+    Length,
+    /// The caller asked to stop.
+    Cancelled,
+}
+
+/// What was generated for one prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    /// Without the token that ended it.
+    pub token_ids: Vec<u32>,
+    pub ending: Ending,
+}
+
+/// Seconds that a batch took.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct GenerationTime {
+    /// The vision tower.
+    pub encode_s: f64,
+    /// The prompt, up to the first token.
+    pub prefill_s: f64,
+    /// All tokens after the first.
+    pub decode_s: f64,
+}
+
+/// Answers a batch of prompts. `on_token` hears of every token as `(prompt, token)`, ending tokens left
+/// out; when it breaks, everything stops at once and keeps what it has.
+///
+/// # Errors
+/// Prompts that do not fit the model.
+pub async fn generate(
+    model: &Qwen2_5Vl,
+    prompts: &[&Encoded],
+    options: &GenerationOptions,
+    mut on_token: impl FnMut(usize, u32) -> ControlFlow<()>,
+) -> Result<(Vec<Generation>, GenerationTime), ModelError> {
+    let mut time = GenerationTime::default();
+    let start = Instant::now();
+    let device = model.device();
+    let mut input = ModelInput::batch(prompts, model.config(), &device)?;
+    let images: Vec<_> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
+    if !images.is_empty() {
+        input = input.with_images(model.encode_images(&images)?);
+        sync(&device)?;
+    }
+    time.encode_s = start.elapsed().as_secs_f64();
+
+    let mut samplers: Vec<Sampler> = (0..prompts.len() as u64)
+        .map(|row| Sampler::new(options, row))
+        .collect();
+    let [_, width] = input.token_ids.dims();
+    let mut cache = KvCache::with_capacity(width + options.max_new_tokens);
+    let mut results = vec![
+        Generation {
+            token_ids: Vec::new(),
+            ending: Ending::Length
+        };
+        prompts.len()
+    ];
+    // Prompts still running, in the order of the cache's rows, and where their next token stands.
+    let mut rows: Vec<usize> = (0..prompts.len()).collect();
+    let mut positions = input.next_positions.clone();
+
+    let start = Instant::now();
+    let hidden = last_tokens(model.hidden(&input, Some(&mut cache)), &input.lengths);
+    let mut tokens = choose(model.logits(hidden), &rows, &mut samplers).await?;
+    time.prefill_s = start.elapsed().as_secs_f64();
+
+    let start = Instant::now();
+    let ends = |token: u32| {
+        model.config().eos_token_ids.contains(&token) || options.stop_tokens.contains(&token)
+    };
+    'decode: for step in 1..=options.max_new_tokens {
+        let mut running = Vec::with_capacity(rows.len());
+        for (place, (row, token)) in rows.iter().zip(&tokens).enumerate() {
+            if ends(*token) {
+                results[*row].ending = Ending::Complete;
+                continue;
+            }
+            results[*row].token_ids.push(*token);
+            running.push(place);
+            if on_token(*row, *token).is_break() {
+                for row in &rows {
+                    if results[*row].ending == Ending::Length {
+                        results[*row].ending = Ending::Cancelled;
+                    }
+                }
+                break 'decode;
+            }
+        }
+        if running.is_empty() || step == options.max_new_tokens {
+            break;
+        }
+        if running.len() < rows.len() {
+            cache.keep_rows(&running);
+            rows = running.iter().map(|place| rows[*place]).collect();
+            tokens = running.iter().map(|place| tokens[*place]).collect();
+            positions = running.iter().map(|place| positions[*place]).collect();
+        }
+        let input = ModelInput::next_tokens(&tokens, &positions, &device);
+        let hidden = last_tokens(model.hidden(&input, Some(&mut cache)), &input.lengths);
+        tokens = choose(model.logits(hidden), &rows, &mut samplers).await?;
+        positions.iter_mut().for_each(|position| *position += 1);
+    }
+    time.decode_s = start.elapsed().as_secs_f64();
+    Ok((results, time))
+}
+
+/// [`generate`], waiting for it.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn generate_blocking(
+    model: &Qwen2_5Vl,
+    prompts: &[&Encoded],
+    options: &GenerationOptions,
+    on_token: impl FnMut(usize, u32) -> ControlFlow<()>,
+) -> Result<(Vec<Generation>, GenerationTime), ModelError> {
+    burn::tensor::read_sync(generate(model, prompts, options, on_token))
+}
+
+/// The hidden state of each row's last real token: `[batch, tokens, hidden]` → `[batch, hidden]`.
+fn last_tokens(hidden: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
+    let [batch, tokens, size] = hidden.dims();
+    let places: Vec<i64> = lengths
+        .iter()
+        .enumerate()
+        .map(|(row, length)| (row * tokens + length - 1) as i64)
+        .collect();
+    let places = Tensor::<1, Int>::from_data(TensorData::new(places, [batch]), &hidden.device());
+    hidden.reshape([batch * tokens, size]).select(0, places)
+}
+
+/// One token for each row of `[batch, vocabulary]`.
+async fn choose(
+    logits: Tensor<2>,
+    rows: &[usize],
+    samplers: &mut [Sampler],
+) -> Result<Vec<u32>, ModelError> {
+    let greedy = rows.iter().all(|row| samplers[*row].is_greedy());
+    let vocabulary = logits.dims()[1];
+    if greedy {
+        let data = logits.argmax(1).into_data_async().await.map_err(failed)?;
+        return Ok(data.iter::<i64>().map(|id| id as u32).collect());
+    }
+    let data = logits.into_data_async().await.map_err(failed)?;
+    let logits: Vec<f32> = data.iter::<f32>().collect();
+    Ok(rows
+        .iter()
+        .zip(logits.chunks_exact(vocabulary))
+        .map(|(row, logits)| samplers[*row].choose(logits))
+        .collect())
+}
+
+/// So that the time of one phase is not counted in the next. Browsers cannot wait; there the phases blur.
+fn sync(device: &burn::tensor::Device) -> Result<(), ModelError> {
+    if cfg!(target_arch = "wasm32") {
+        Ok(())
+    } else {
+        device.sync().map_err(failed)
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> ModelError {
+    ModelError::Device {
+        name: "compute".into(),
+        reason: error.to_string(),
+    }
+}
