@@ -1,11 +1,43 @@
 //! Samples: the questions and answers a model is trained and tested on, in the schema of the released
 //! SpatialLadder-26k, and the data set folder that holds them.
+//!
+//! A data set folder, as `data build` writes it:
+//! ```text
+//! dataset.json                       where it came from, with which config; counts (DatasetInfo)
+//! spld_grounding_data.jsonl          stage 1, training: one GroundingSample a line
+//! spld_grounding_validation.jsonl    stage 1, held out
+//! foundation.jsonl                   foundation stage, training: one FoundationSample a line
+//! foundation_validation.jsonl        foundation stage, held out
+//! images/SCENE/0003.jpg              what camera 3 of the scene sees
+//! instances/SCENE/0003.png           which object each of its pixels shows
+//! scenes/SCENE.json                  the scene with its cameras (scenes::Scene)
+//! ```
+//! Whole scenes are held out, never single pictures of a scene that is trained on.
 
+mod caption;
+#[cfg(not(target_arch = "wasm32"))]
+mod check;
+#[cfg(not(target_arch = "wasm32"))]
+mod dataset;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod files;
+pub mod prompts;
+#[cfg(not(target_arch = "wasm32"))]
+mod stats;
+
+pub use caption::{CAPTION_OBJECTS, NEAR_M, caption};
+#[cfg(not(target_arch = "wasm32"))]
+pub use check::{CheckReport, Fault, check};
+#[cfg(not(target_arch = "wasm32"))]
+pub use dataset::{
+    Counts, Dataset, DatasetError, DatasetInfo, JsonlReader, JsonlWriter, Split, names,
+};
+#[cfg(not(target_arch = "wasm32"))]
+pub use stats::{BOX_SHARE_BORDERS, PartStatistics, Statistics, statistics};
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
+/// How the pictures of a sample belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataType {
@@ -14,8 +46,8 @@ pub enum DataType {
     Video,
 }
 
-/// A labelled box, in pixels of the image file as stored: `[x1, y1, x2, y2]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A labelled box, in pixels of the image file as stored: `[x1, y1, x2, y2]`, `x2` and `y2` exclusive.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GroundedBox {
     pub bbox_2d: [i64; 4],
     pub label: String,
@@ -24,8 +56,11 @@ pub struct GroundedBox {
 /// A row of `spld_grounding_data.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroundingSample {
+    /// Unique in the data set.
     pub question_id: u64,
+    /// Without the stage's instruction, which [`prompts::stage1`] adds.
     pub question: String,
+    /// In the order in which the question names the objects.
     pub answer: Vec<GroundedBox>,
     /// Paths relative to the data set folder.
     pub image: Vec<String>,
@@ -35,25 +70,28 @@ pub struct GroundingSample {
 /// A row of `foundation.jsonl`: what the `foundation` stage learns from, never a question of the ladder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FoundationSample {
+    /// Path relative to the data set folder.
     pub image: String,
+    /// Pixels of the stored image.
+    pub width: u32,
+    pub height: u32,
     /// 8-bit greyscale PNG of the image's size; each pixel holds an `instance` of `objects`, or 0.
     pub instances: String,
+    /// The largest box first.
     pub objects: Vec<FoundationObject>,
-    /// What is in the picture and roughly where, in plain words.
+    /// What is in the picture and where, in plain words; pixels are those of the stored image.
+    /// [`FoundationSample::caption_for`] words it for a resized one.
     pub caption: String,
 }
 
+/// An object that a foundation picture shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FoundationObject {
+    /// Its value in the instance image, from 1.
     pub instance: u8,
     pub label: String,
+    /// Tight around its visible pixels; `[x1, y1, x2, y2]`, `x2` and `y2` exclusive.
     pub bbox_2d: [i64; 4],
-}
-
-/// A data set folder, read whole (rows only; images are opened when needed).
-#[derive(Debug, Clone)]
-pub struct Dataset {
-    pub root: PathBuf,
-    pub grounding: Vec<GroundingSample>,
-    pub foundation: Vec<FoundationSample>,
+    /// From the camera to the centre of the object's 3D box, along the camera's Z axis, in metres.
+    pub distance_m: f32,
 }
