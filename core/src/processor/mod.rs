@@ -1,23 +1,24 @@
 //! From pictures and words to what the model takes, and back: image preprocessing, tokenizer, chat
-//! template, and the one place where boxes change coordinates (`boxes`).
+//! template, and the one place where boxes change coordinates ([`boxes`]).
 //!
-//! Follows Qwen2.5-VL as published by its `preprocessor_config.json`, `tokenizer.json` and chat template.
+//! Follows Qwen2.5-VL as published by its `preprocessor_config.json`, `tokenizer.json` and chat
+//! template; `tests/fixtures/processor` holds what the reference implementation makes of the same input.
+
+pub mod boxes;
+mod chat;
+mod error;
+pub mod images;
+mod preprocess;
+mod resize;
+mod tokenizer;
+
+pub use chat::{Content, DEFAULT_SYSTEM_PROMPT, Message, Role};
+pub use error::ProcessorError;
+pub use preprocess::{ImageProcessor, PixelPatches, smart_resize};
+pub use tokenizer::{SpecialTokens, TokenStream, Tokenizer};
 
 use std::ops::Range;
-
-/// One image (or video) as the vision tower takes it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PixelPatches {
-    /// `[t * h * w, channels * temporal_patch * patch * patch]`, row-major, patches in the order of the
-    /// Hugging Face processor: merge blocks row by row, the patches of a block together.
-    pub data: Vec<f32>,
-    /// Patches in time, down and across: `[t, h, w]`.
-    pub grid_thw: [usize; 3],
-    /// Width and height of the picture as given, in pixels, upright.
-    pub original_size: (u32, u32),
-    /// Width and height the model sees, in pixels; its boxes are in this frame.
-    pub resized_size: (u32, u32),
-}
+use std::path::Path;
 
 /// A conversation as the model takes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,22 +30,165 @@ pub struct Encoded {
     pub answer_spans: Vec<Range<usize>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    System,
-    User,
-    Assistant,
+/// Tokenizer, chat template and image preprocessing of one model.
+#[derive(Debug, Clone)]
+pub struct Processor {
+    pub tokenizer: Tokenizer,
+    pub image: ImageProcessor,
+    /// Files of the model folder that belong to the processor and are kept as they are: name, contents.
+    companions: Vec<(&'static str, Vec<u8>)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// Index into the images given to `Processor::encode`.
-    Image(usize),
-    Text(String),
-}
+const TOKENIZER_FILE: &str = "tokenizer.json";
+const PREPROCESSOR_FILE: &str = "preprocessor_config.json";
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    pub role: Role,
-    pub content: Vec<Content>,
+/// What transformers and vLLM want beside the two files above, or can do without.
+const COMPANION_FILES: [&str; 6] = [
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+    "vocab.json",
+    "merges.txt",
+];
+
+impl Processor {
+    /// The processor of the bundled tiny model.
+    pub fn tiny() -> Result<Self, ProcessorError> {
+        let mut processor = Self::from_bytes(
+            include_bytes!("../../../assets/tiny/tokenizer.json"),
+            include_bytes!("../../../assets/tiny/preprocessor_config.json"),
+        )?;
+        processor.companions = vec![
+            (
+                "tokenizer_config.json",
+                include_bytes!("../../../assets/tiny/tokenizer_config.json").to_vec(),
+            ),
+            (
+                "chat_template.jinja",
+                include_bytes!("../../../assets/tiny/chat_template.jinja").to_vec(),
+            ),
+            (
+                "generation_config.json",
+                include_bytes!("../../../assets/tiny/generation_config.json").to_vec(),
+            ),
+        ];
+        Ok(processor)
+    }
+
+    /// From the contents of a model folder's `tokenizer.json` and `preprocessor_config.json`.
+    pub fn from_bytes(
+        tokenizer_json: &[u8],
+        preprocessor_config_json: &[u8],
+    ) -> Result<Self, ProcessorError> {
+        Ok(Self {
+            tokenizer: Tokenizer::from_bytes(tokenizer_json, TOKENIZER_FILE)?,
+            image: ImageProcessor::from_bytes(preprocessor_config_json, PREPROCESSOR_FILE)?,
+            companions: Vec::new(),
+        })
+    }
+
+    /// From a model folder in Hugging Face form.
+    pub fn load(dir: &Path) -> Result<Self, ProcessorError> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            std::fs::read(&path).map_err(|source| ProcessorError::ModelFile { path, source })
+        };
+        let path_of = |name: &str| dir.join(name).display().to_string();
+        let tokenizer = Tokenizer::from_bytes(&read(TOKENIZER_FILE)?, &path_of(TOKENIZER_FILE))?;
+        let image =
+            ImageProcessor::from_bytes(&read(PREPROCESSOR_FILE)?, &path_of(PREPROCESSOR_FILE))?;
+        let mut companions = Vec::new();
+        for name in COMPANION_FILES {
+            if dir.join(name).is_file() {
+                companions.push((name, read(name)?));
+            }
+        }
+        Ok(Self {
+            tokenizer,
+            image,
+            companions,
+        })
+    }
+
+    /// Writes the processor's files into a model folder, so that it can be loaded from there again, by
+    /// this program or by transformers.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save(&self, dir: &Path) -> Result<(), ProcessorError> {
+        let image_config = self.image.to_json();
+        let own = [
+            (TOKENIZER_FILE, self.tokenizer.json()),
+            (PREPROCESSOR_FILE, image_config.as_bytes()),
+        ];
+        let companions = self
+            .companions
+            .iter()
+            .map(|(name, bytes)| (*name, bytes.as_slice()));
+        for (name, bytes) in own.into_iter().chain(companions) {
+            crate::samples::files::write_atomic(&dir.join(name), bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a conversation into the model's words. Without a system message first, the model's usual one
+    /// is put there; each image becomes as many `<|image_pad|>` as it has merged patches.
+    /// `add_generation_prompt` opens the assistant's turn at the end.
+    ///
+    /// Text is taken as text: a `<|im_end|>` that a user types is not the end of the turn.
+    pub fn encode(
+        &self,
+        messages: &[Message],
+        images: Vec<PixelPatches>,
+        add_generation_prompt: bool,
+    ) -> Result<Encoded, ProcessorError> {
+        let special = self.tokenizer.special();
+        let mut encoder = chat::Encoder::new(&self.tokenizer);
+        let mut shown = Vec::new();
+        for segment in chat::segments(messages, add_generation_prompt) {
+            match segment {
+                chat::Segment::Text(text) => encoder.text(&text),
+                chat::Segment::StartOfTurn => encoder.special(special.im_start)?,
+                chat::Segment::EndOfTurn => encoder.special(special.im_end)?,
+                chat::Segment::Image(index) => {
+                    let Some(patches) = images.get(index) else {
+                        return Err(ProcessorError::NoSuchImage {
+                            index,
+                            count: images.len(),
+                        });
+                    };
+                    encoder.special(special.vision_start)?;
+                    let count = self.image.merged_tokens(patches.grid_thw);
+                    encoder.repeat(special.image_pad, count)?;
+                    encoder.special(special.vision_end)?;
+                    shown.push(index);
+                }
+                chat::Segment::StartOfAnswer => encoder.start_answer()?,
+                chat::Segment::EndOfAnswer => encoder.end_answer()?,
+            }
+        }
+        let (token_ids, answer_spans) = encoder.finish()?;
+
+        if let Some(index) = (0..images.len()).find(|index| !shown.contains(index)) {
+            return Err(ProcessorError::UnusedImage { index });
+        }
+        let in_order = shown.iter().copied().eq(0..images.len());
+        let images = if in_order {
+            images
+        } else {
+            shown
+                .iter()
+                .filter_map(|&index| images.get(index).cloned())
+                .collect()
+        };
+        Ok(Encoded {
+            token_ids,
+            images,
+            answer_spans,
+        })
+    }
+
+    /// The text of these tokens, special tokens left out, bytes that are no UTF-8 as U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.tokenizer.decode(ids)
+    }
 }

@@ -1,0 +1,140 @@
+//! Pictures from files: JPEG, PNG or WebP by content, turned upright, as 8-bit RGB.
+
+use super::ProcessorError;
+use super::preprocess::check_aspect_ratio;
+use image::{
+    DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader, Rgb, RgbImage,
+};
+use std::io::Cursor;
+use std::path::Path;
+
+/// Larger pictures are refused before they are decoded: a file of a few bytes can claim any size.
+pub const MAX_MEGAPIXELS: u64 = 128;
+
+/// Reads a picture from a file.
+pub fn load(path: &Path) -> Result<RgbImage, ProcessorError> {
+    let bytes = std::fs::read(path).map_err(|source| ProcessorError::ImageFile {
+        path: path.to_owned(),
+        source,
+    })?;
+    decode(&bytes, &path.display().to_string())
+}
+
+/// Reads a picture from the contents of a file; `name` names it in errors. Transparency is laid over
+/// white; of 16-bit channels the upper byte is kept; of an animation the first picture.
+pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage, ProcessorError> {
+    let damaged = |reason: String| ProcessorError::ImageDamaged {
+        name: name.to_owned(),
+        reason,
+    };
+    let unreadable = |error: ImageError| match error {
+        ImageError::Unsupported(_) => ProcessorError::ImageFormat {
+            name: name.to_owned(),
+        },
+        error => damaged(error.to_string()),
+    };
+    let format = image::guess_format(bytes)
+        .ok()
+        .filter(|format| {
+            matches!(
+                format,
+                ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP
+            )
+        })
+        .ok_or_else(|| ProcessorError::ImageFormat {
+            name: name.to_owned(),
+        })?;
+    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        return Err(damaged("the JPEG data ends early".to_owned()));
+    }
+
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    // Our own limit is below; the default one of 512 MiB would refuse 16-bit pictures within it.
+    reader.no_limits();
+    let mut decoder = reader.into_decoder().map_err(unreadable)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_MEGAPIXELS * 1_000_000 {
+        let limit_megapixels = MAX_MEGAPIXELS;
+        let name = name.to_owned();
+        return Err(ProcessorError::ImageTooLarge {
+            name,
+            width,
+            height,
+            limit_megapixels,
+        });
+    }
+    check_aspect_ratio(width, height).map_err(|source| ProcessorError::NamedImage {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })?;
+    let orientation = decoder.orientation().map_err(unreadable)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
+    picture.apply_orientation(orientation);
+    Ok(to_rgb(picture))
+}
+
+/// Whether a JPEG has its end marker. The decoder fills up a truncated one with grey without a word.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    // Walk over the header's segments, which may hold a whole thumbnail with an end marker of its own.
+    let mut position = 2;
+    while let Some(&[marker_start, marker, high, low]) = bytes.get(position..position + 4) {
+        if marker_start != 0xFF {
+            return false;
+        }
+        match marker {
+            0xFF => position += 1,
+            // Picture data: from here on a 0xFF of the data is always followed by 0x00.
+            0xDA => {
+                return bytes[position..]
+                    .windows(2)
+                    .any(|pair| pair == [0xFF, 0xD9]);
+            }
+            _ => position += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
+    false
+}
+
+fn to_rgb(picture: DynamicImage) -> RgbImage {
+    match picture {
+        DynamicImage::ImageRgb8(rgb) => rgb,
+        DynamicImage::ImageLuma8(_) => picture.into_rgb8(),
+        DynamicImage::ImageLuma16(_) | DynamicImage::ImageRgb16(_) => {
+            let rgb: ImageBuffer<Rgb<u16>, _> = picture.into_rgb16();
+            map_pixels(
+                rgb.dimensions(),
+                rgb.pixels().map(|pixel| pixel.0.map(upper_byte)),
+            )
+        }
+        DynamicImage::ImageLumaA16(_) | DynamicImage::ImageRgba16(_) => {
+            let rgba = picture.into_rgba16();
+            map_pixels(
+                rgba.dimensions(),
+                rgba.pixels()
+                    .map(|pixel| over_white(pixel.0.map(upper_byte))),
+            )
+        }
+        other => {
+            let rgba = other.into_rgba8();
+            map_pixels(
+                rgba.dimensions(),
+                rgba.pixels().map(|pixel| over_white(pixel.0)),
+            )
+        }
+    }
+}
+
+fn upper_byte(value: u16) -> u8 {
+    (value >> 8) as u8
+}
+
+fn over_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
+    let alpha = u32::from(alpha);
+    [red, green, blue]
+        .map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+}
+
+fn map_pixels((width, height): (u32, u32), pixels: impl Iterator<Item = [u8; 3]>) -> RgbImage {
+    let mut pixels = pixels;
+    RgbImage::from_fn(width, height, |_, _| Rgb(pixels.next().unwrap_or_default()))
+}
