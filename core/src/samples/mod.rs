@@ -17,6 +17,7 @@
 mod caption;
 #[cfg(not(target_arch = "wasm32"))]
 mod check;
+mod colors;
 #[cfg(not(target_arch = "wasm32"))]
 mod dataset;
 #[cfg(not(target_arch = "wasm32"))]
@@ -28,6 +29,7 @@ mod stats;
 pub use caption::{CAPTION_OBJECTS, NEAR_M, caption};
 #[cfg(not(target_arch = "wasm32"))]
 pub use check::{CheckReport, Fault, check};
+pub use colors::label_color;
 #[cfg(not(target_arch = "wasm32"))]
 pub use dataset::{
     Counts, Dataset, DatasetError, DatasetInfo, JsonlReader, JsonlWriter, Split, names,
