@@ -17,6 +17,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .next()
         .ok_or("usage: contact_sheet OUT.png [SEED | --catalogue | VSI_META.json]")?;
     let source = args.next().unwrap_or_else(|| "0".to_owned());
+    if source == "--bench" {
+        for (w, h) in [(640, 480), (224, 168)] {
+            println!(
+                "{:?}",
+                spatial_ladder::render::benchmark(w, h, std::time::Duration::from_secs(3))
+            );
+        }
+        return Ok(());
+    }
     if source == "--catalogue" {
         return Ok(catalogue().save(out)?);
     }
@@ -25,7 +34,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(seed) => (0..16)
             .map(|i| generate(seed, first as u64 + i, &RoomOptions::default()))
             .collect(),
-        Err(_) => return Err("the second argument is a number".into()),
+        Err(_) => {
+            let all = scenes::vsi_meta::read(source.as_ref())?;
+            println!(
+                "plain blocks: {:?}",
+                scenes::vsi_meta::plain_categories(&all)
+            );
+            all.into_iter().skip(first).take(16).collect()
+        }
     };
     let (w, h) = (480, 360);
     let mut sheet = RgbImage::new(COLUMNS * w, ROWS * h);

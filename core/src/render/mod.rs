@@ -1,20 +1,24 @@
 //! Pictures of a scene: colour, depth and instance ids for any camera, by a software rasteriser that
 //! gives the same bytes on every machine, in WebAssembly too.
 //!
-//! A picture is made in two passes. The first finds the nearest triangle at the middle of every pixel (depth
-//! and instance ids) and at four more places in it; the second works out the colour of every triangle that a
-//! pixel shows and mixes them. Colour therefore costs the same however many triangles overlap.
+//! A picture is made in two passes. The first finds the nearest triangle at the middle of every pixel, which
+//! gives depth and instance ids, and at the middles of its sides and its corners; the second works out the
+//! colour of every triangle that a pixel shows and mixes them. Colour therefore costs the same however many
+//! triangles lie behind one another.
 
+mod benchmark;
 mod light;
 mod pattern;
 mod raster;
 mod shading;
 
+pub use benchmark::{Throughput, benchmark};
+
 use crate::geometry::Intrinsics;
 use crate::scenes::{self, Camera, Mesh, Object, Panel, Scene};
-use glam::{Mat3, Vec3, vec2};
+use glam::{Mat3, Vec2, Vec3, vec2};
 use light::{Caster, Lights, ShadowMap};
-use raster::{EMPTY, NEAR, Visibility};
+use raster::{DepthPlane, EMPTY, NEAR, Visibility};
 use std::ops::Range;
 
 /// What one camera sees. All images are row-major, `width * height`.
@@ -59,6 +63,17 @@ struct Face {
     axis: u8,
 }
 
+impl Face {
+    /// Whether the other triangle goes on where this one ends: same plane, same material.
+    fn same_side(&self, other: &Self) -> bool {
+        !self.smooth
+            && !other.smooth
+            && self.corners[0] == other.corners[0]
+            && self.normal.dot(other.normal) > 0.999_999
+            && self.material == other.material
+    }
+}
+
 /// An object or a panel of the room.
 #[derive(Debug)]
 struct Part {
@@ -76,8 +91,40 @@ struct Part {
 #[derive(Debug, Clone, Copy)]
 struct Visible {
     face: u32,
-    plane: raster::DepthPlane,
+    /// Over pixels.
+    plane: DepthPlane,
 }
+
+/// What the colours of one picture are worked out from.
+#[derive(Debug)]
+struct Frame<'a> {
+    view: shading::View,
+    visible: &'a [Visible],
+}
+
+/// The light on a place.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shade {
+    light: Vec3,
+    highlight: f32,
+    /// See [`pattern::Place::footprint`].
+    footprint: f32,
+}
+
+impl Shade {
+    fn mix(&self, other: &Self, t: f32) -> Self {
+        Self {
+            light: self.light + (other.light - self.light) * t,
+            highlight: self.highlight + (other.highlight - self.highlight) * t,
+            footprint: self.footprint + (other.footprint - self.footprint) * t,
+        }
+    }
+}
+
+/// Pixels from one post to the next, see [`Renderer::resolve`].
+const POSTS: usize = 8;
+/// Not one triangle.
+const MIXED: u32 = EMPTY - 1;
 
 impl Renderer {
     pub fn new(scene: &Scene) -> Self {
@@ -183,20 +230,20 @@ impl Renderer {
             camera.intrinsics.width as usize,
             camera.intrinsics.height as usize,
         );
-        let mut centers = Visibility::new(width, height);
-        let mut samples = Visibility::new(width * 2, height * 2);
-        let visible = self.rasterize(camera, &mut centers, &mut samples);
-        let instances = centers
-            .triangle
-            .iter()
-            .map(|&t| visible.get(t as usize).map_or(0, |v| self.part_of(v).id))
-            .collect();
-        let color = self.resolve(camera, &visible, &centers, &samples);
-        let depth = centers
-            .inverse_depth
-            .into_iter()
-            .map(|i| if i > 0.0 { 1.0 / i } else { 0.0 })
-            .collect();
+        let mut samples = Visibility::new(2 * width + 1, 2 * height + 1);
+        let visible = self.rasterize(camera, &mut samples);
+        let mut depth = Vec::with_capacity(width * height);
+        let mut instances = Vec::with_capacity(width * height);
+        for y in 0..height {
+            let row = (2 * y + 1) * samples.width;
+            for sample in (0..width).map(|x| row + 2 * x + 1) {
+                let inverse = samples.inverse_depth[sample];
+                depth.push(if inverse > 0.0 { 1.0 / inverse } else { 0.0 });
+                let triangle = visible.get(samples.triangle[sample] as usize);
+                instances.push(triangle.map_or(0, |v| self.part_of(v).id));
+            }
+        }
+        let color = self.resolve(camera, &visible, &samples);
         RenderedFrame {
             color,
             depth,
@@ -208,20 +255,19 @@ impl Renderer {
         &self.parts[self.faces[visible.face as usize].part as usize]
     }
 
-    /// Fills both buffers; their triangle numbers index the list returned.
-    fn rasterize(
-        &self,
-        camera: &Camera,
-        centers: &mut Visibility,
-        samples: &mut Visibility,
-    ) -> Vec<Visible> {
+    /// Fills the samples, which lie half a pixel apart: those with two odd coordinates are the middles of
+    /// pixels. Their triangle numbers index the list returned.
+    fn rasterize(&self, camera: &Camera, samples: &mut Visibility) -> Vec<Visible> {
         let intrinsics = &camera.intrinsics;
         let focal = vec2(intrinsics.fx, intrinsics.fy);
         let middle = vec2(intrinsics.cx, intrinsics.cy);
+        // In samples, where the middle of the first is at (0.5, 0.5).
+        let (fine_focal, fine_middle) = (focal * 2.0, middle * 2.0 + 0.5);
         let to_camera = Mat3::from_quat(camera.pose.rotation).transpose();
         let eye = camera.pose.translation;
         let mut visible = Vec::new();
         let mut moved: Vec<Vec3> = Vec::new();
+        let mut last: Option<usize> = None;
         for part in &self.parts {
             moved.clear();
             moved.extend(
@@ -245,85 +291,131 @@ impl Renderer {
                 if count < 3 {
                     continue;
                 }
-                let plane = |scale| raster::depth_plane(corners[0], normal, focal, middle, scale);
-                let (Some(plane), Some(fine)) = (plane(1.0), plane(2.0)) else {
+                let Some(plane) = DepthPlane::new(corners[0], normal, focal, middle) else {
                     continue;
                 };
-                let projected = polygon.map(|p| vec2(p.x, p.y) / p.z.max(NEAR) * focal + middle);
-                let id = visible.len() as u32;
-                visible.push(Visible {
-                    face: index as u32,
-                    plane,
-                });
+                let Some(fine) = DepthPlane::new(corners[0], normal, fine_focal, fine_middle)
+                else {
+                    continue;
+                };
+                let projected =
+                    polygon.map(|p| vec2(p.x, p.y) / p.z.max(NEAR) * fine_focal + fine_middle);
+                // Triangles of one flat side count as one: there is no edge between them to smooth.
+                let goes_on = last.is_some_and(|l| self.faces[l].same_side(face));
+                if !goes_on {
+                    visible.push(Visible {
+                        face: index as u32,
+                        plane,
+                    });
+                }
+                last = Some(index);
+                let id = visible.len() as u32 - 1;
                 for i in 2..count {
-                    let triangle = [projected[0], projected[i - 1], projected[i]];
-                    centers.fill(triangle, plane, id);
-                    samples.fill(triangle.map(|p| p * 2.0), fine, id);
+                    samples.fill([projected[0], projected[i - 1], projected[i]], fine, id);
                 }
             }
         }
         visible
     }
 
-    /// Mixes what the four samples of each pixel show.
+    /// Mixes the nine samples in and on the border of each pixel, the middle one counting most.
     fn resolve(
         &self,
         camera: &Camera,
         visible: &[Visible],
-        centers: &Visibility,
         samples: &Visibility,
     ) -> image::RgbImage {
-        let view = shading::View::new(camera);
+        let frame = Frame {
+            view: shading::View::new(camera),
+            visible,
+        };
         let tones = shading::tones();
-        let mut pixels = Vec::with_capacity(centers.width * centers.height * 3);
-        for y in 0..centers.height {
-            let (upper, lower) = (2 * y * samples.width, (2 * y + 1) * samples.width);
-            for x in 0..centers.width {
-                let four = [
-                    samples.triangle[upper + 2 * x],
-                    samples.triangle[upper + 2 * x + 1],
-                    samples.triangle[lower + 2 * x],
-                    samples.triangle[lower + 2 * x + 1],
-                ];
-                let middle = vec2(x as f32 + 0.5, y as f32 + 0.5);
-                let color = if four == [four[0]; 4] {
-                    self.shade(&view, visible, four[0], middle)
+        let (width, height) = (
+            camera.intrinsics.width as usize,
+            camera.intrinsics.height as usize,
+        );
+        let mut pixels = vec![0; width * height * 3];
+        let mut posts: Vec<(u32, Shade)> = Vec::new();
+        let mut columns = vec![EMPTY; samples.width];
+        for (y, line) in pixels.chunks_exact_mut((width * 3).max(1)).enumerate() {
+            let rows = [0, 1, 2]
+                .map(|i| &samples.triangle[(2 * y + i) * samples.width..][..samples.width]);
+            // Where the three rows agree: the triangle; elsewhere a number that no triangle has.
+            for (i, column) in columns.iter_mut().enumerate() {
+                let (a, b, c) = (rows[0][i], rows[1][i], rows[2][i]);
+                *column = if a == b && b == c { b } else { MIXED };
+            }
+            let at = |x: usize| vec2(x as f32 + 0.5, y as f32 + 0.5);
+            // Light changes slowly along a triangle: it is worked out at posts some pixels apart.
+            posts.clear();
+            for x in (0..width + POSTS).step_by(POSTS) {
+                let triangle = rows[1].get(2 * x + 1).copied().unwrap_or(EMPTY);
+                posts.push((triangle, self.shade(&frame, triangle, at(x))));
+            }
+            for (x, (pixel, three)) in line
+                .chunks_exact_mut(3)
+                .zip(columns.windows(3).step_by(2))
+                .enumerate()
+            {
+                let triangle = three[1];
+                let color = if triangle != MIXED && three[0] == triangle && three[2] == triangle {
+                    let (left, right) = (&posts[x / POSTS], &posts[x / POSTS + 1]);
+                    let shade = if left.0 == triangle && right.0 == triangle {
+                        left.1.mix(&right.1, (x % POSTS) as f32 / POSTS as f32)
+                    } else {
+                        self.shade(&frame, triangle, at(x))
+                    };
+                    self.color(&frame, triangle, at(x), &shade)
                 } else {
-                    let mut sum = Vec3::ZERO;
-                    for (i, &triangle) in four.iter().enumerate() {
-                        if four[..i].contains(&triangle) {
-                            continue;
-                        }
-                        let alike = four.iter().filter(|&&t| t == triangle).count();
-                        let offset = vec2((i & 1) as f32 - 0.5, (i >> 1) as f32 - 0.5) * 0.5;
-                        sum += self.shade(&view, visible, triangle, middle + offset) * alike as f32;
-                    }
-                    sum * 0.25
+                    self.mixed(&frame, rows.map(|row| &row[2 * x..2 * x + 3]), at(x))
                 };
-                pixels.extend(color.to_array().map(|c| tones.byte(c)));
+                for (byte, light) in pixel.iter_mut().zip(color.to_array()) {
+                    *byte = tones.byte(light);
+                }
             }
         }
         image::RgbImage::from_raw(camera.intrinsics.width, camera.intrinsics.height, pixels)
             .unwrap_or_default()
     }
 
-    /// Linear colour of what a triangle shows at this place of the picture.
-    fn shade(
-        &self,
-        view: &shading::View,
-        visible: &[Visible],
-        triangle: u32,
-        pixel: glam::Vec2,
-    ) -> Vec3 {
-        if triangle == EMPTY {
-            return shading::NOTHING;
+    /// The colour of a pixel that shows several triangles.
+    fn mixed(&self, frame: &Frame, around: [&[u32]; 3], middle: Vec2) -> Vec3 {
+        const WEIGHTS: [[f32; 3]; 3] = [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]];
+        let mut sum = Vec3::ZERO;
+        let mut done = [EMPTY; 9];
+        let mut count = 0;
+        let mut empty = true;
+        for triangle in around.into_iter().flatten().copied() {
+            if done[..count].contains(&triangle) || (triangle == EMPTY && !empty) {
+                continue;
+            }
+            empty &= triangle != EMPTY;
+            done[count] = triangle;
+            count += 1;
+            let (mut weight, mut place) = (0.0, Vec2::ZERO);
+            for (i, three) in around.iter().enumerate() {
+                for (j, _) in three.iter().enumerate().filter(|(_, t)| **t == triangle) {
+                    weight += WEIGHTS[i][j];
+                    place += vec2(j as f32 - 1.0, i as f32 - 1.0) * (0.5 * WEIGHTS[i][j]);
+                }
+            }
+            let place = middle + place / weight;
+            sum += self.color(frame, triangle, place, &self.shade(frame, triangle, place)) * weight;
         }
-        let Visible { face, plane } = visible[triangle as usize];
+        sum / 16.0
+    }
+
+    /// The light on a triangle at this place of the picture.
+    fn shade(&self, frame: &Frame, triangle: u32, pixel: Vec2) -> Shade {
+        if triangle == EMPTY {
+            return Shade::default();
+        }
+        let Visible { face, plane } = frame.visible[triangle as usize];
         let face = &self.faces[face as usize];
         let part = &self.parts[face.part as usize];
-        let depth = 1.0 / (plane.origin + plane.dx * pixel.x + plane.dy * pixel.y).max(1e-4);
-        let position = view.position(pixel, depth);
-        let to_eye = (view.eye - position).normalize_or(Vec3::Z);
+        let depth = plane.depth(pixel);
+        let position = frame.view.position(pixel, depth);
+        let to_eye = (frame.view.eye - position).normalize_or(Vec3::Z);
         let mut normal = if face.smooth {
             self.smooth_normal(face, position)
         } else {
@@ -332,24 +424,40 @@ impl Renderer {
         if face.two_sided && normal.dot(to_eye) < 0.0 {
             normal = -normal;
         }
-        let local = part.to_local * (position - part.center);
         let [open, lit] = match &part.shadow {
-            Some(map) => map.at(local.truncate()),
+            Some(map) => map.at((part.to_local * (position - part.center)).truncate()),
             // Objects are darker near the floor, and below than above.
             None => {
                 let up = ((position.z - self.floor) / 0.5).clamp(0.0, 1.0);
                 [0.72 + 0.28 * up, 0.7 + 0.3 * up]
             }
         };
+        let (light, highlight) = self.lights.at(position, normal, to_eye, open, lit);
+        let footprint = depth * frame.view.pixel_size / normal.dot(to_eye).abs().max(0.25);
+        Shade {
+            light,
+            highlight,
+            footprint,
+        }
+    }
+
+    /// Linear colour of a triangle under this light at this place of the picture.
+    fn color(&self, frame: &Frame, triangle: u32, pixel: Vec2, shade: &Shade) -> Vec3 {
+        if triangle == EMPTY {
+            return shading::NOTHING;
+        }
+        let Visible { face, plane } = frame.visible[triangle as usize];
+        let face = &self.faces[face as usize];
+        let part = &self.parts[face.part as usize];
+        let position = frame.view.position(pixel, plane.depth(pixel));
         let place = pattern::Place {
-            local,
+            local: part.to_local * (position - part.center),
             half: part.half,
             axis: face.axis,
-            footprint: depth * view.pixel_size / normal.dot(to_eye).abs().max(0.25),
+            footprint: shade.footprint,
         };
         let look = pattern::look(&self.materials[face.material as usize], &place);
-        let (light, highlight) = self.lights.at(position, normal, to_eye, open, lit);
-        look.color * light + look.glow + Vec3::splat(highlight * look.gloss)
+        look.color * shade.light + look.glow + Vec3::splat(shade.highlight * look.gloss)
     }
 
     fn smooth_normal(&self, face: &Face, position: Vec3) -> Vec3 {
@@ -382,3 +490,6 @@ fn outside(points: &[Vec3], intrinsics: &Intrinsics) -> bool {
         || all(&|p| p.y < top * p.z)
         || all(&|p| p.y > bottom * p.z)
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,9 +37,7 @@ pub fn look(material: &Material, place: &Place) -> Look {
         glow: Vec3::ZERO,
     };
     match material.surface {
-        Surface::Paint => {
-            dull(base * (1.0 + place.fine(0.02) * 0.06 * (noise(uv * 18.0, seed) - 0.5)))
-        }
+        Surface::Paint => dull(base),
         Surface::Plastic => Look {
             gloss: 0.12,
             ..dull(base)

@@ -18,7 +18,7 @@ pub struct Visibility {
     pub triangle: Vec<u32>,
 }
 
-/// Inverse depth over the picture: `x * dx + y * dy + origin` at picture coordinates in samples.
+/// Inverse depth over a picture: `x * dx + y * dy + origin`.
 #[derive(Debug, Clone, Copy)]
 pub struct DepthPlane {
     pub dx: f32,
@@ -73,17 +73,16 @@ impl Visibility {
             if start >= end {
                 continue;
             }
-            let base = plane.origin + plane.dy * y + plane.dx * 0.5;
+            let base = plane.origin + plane.dy * y + plane.dx * (start as f32 + 0.5);
             let range = row * self.width + start..row * self.width + end;
-            let samples = self.inverse_depth[range.clone()]
-                .iter_mut()
-                .zip(&mut self.triangle[range]);
-            for (x, (depth, id)) in (start..end).zip(samples) {
-                let inverse = base + plane.dx * x as f32;
-                if inverse > *depth {
-                    *depth = inverse;
-                    *id = triangle;
-                }
+            let depths = &mut self.inverse_depth[range.clone()];
+            let triangles = &mut self.triangle[range][..depths.len()];
+            // Written without a branch, so that several samples are done at once.
+            for x in 0..depths.len() {
+                let inverse = base + plane.dx * (x as i32 as f32);
+                let nearer = inverse > depths[x];
+                depths[x] = if nearer { inverse } else { depths[x] };
+                triangles[x] = if nearer { triangle } else { triangles[x] };
             }
         }
     }
@@ -119,28 +118,30 @@ pub fn clip_near(corners: [Vec3; 3]) -> ([Vec3; 4], usize) {
     (kept, count)
 }
 
-/// The inverse depth of the plane through a camera-frame point with this normal, over the picture.
-/// `scale` is samples a pixel. `None` for a plane through the eye.
-pub fn depth_plane(
-    point: Vec3,
-    normal: Vec3,
-    focal: Vec2,
-    center: Vec2,
-    scale: f32,
-) -> Option<DepthPlane> {
-    let distance = normal.dot(point);
-    if distance.abs() < 1e-9 {
-        return None;
+impl DepthPlane {
+    /// The plane through a camera-frame point with this normal, for a picture with this focal length and
+    /// middle. `None` for a plane through the eye.
+    pub fn new(point: Vec3, normal: Vec3, focal: Vec2, middle: Vec2) -> Option<Self> {
+        let distance = normal.dot(point);
+        if distance.abs() < 1e-9 {
+            return None;
+        }
+        let slope = vec2(
+            normal.x / (focal.x * distance),
+            normal.y / (focal.y * distance),
+        );
+        let origin = normal.z / distance - slope.x * middle.x - slope.y * middle.y;
+        Some(Self {
+            dx: slope.x,
+            dy: slope.y,
+            origin,
+        })
     }
-    let slope = vec2(
-        normal.x / (focal.x * distance),
-        normal.y / (focal.y * distance),
-    );
-    Some(DepthPlane {
-        dx: slope.x / scale,
-        dy: slope.y / scale,
-        origin: normal.z / distance - slope.x * center.x - slope.y * center.y,
-    })
+
+    /// Metres along the camera's Z at a place of the picture.
+    pub fn depth(&self, place: Vec2) -> f32 {
+        1.0 / (self.origin + self.dx * place.x + self.dy * place.y).max(1e-4)
+    }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub struct Tones {
     table: Vec<u8>,
 }
 
-const STEPS: usize = 4096;
+const STEPS: usize = 1 << 14;
 /// Linear light that is shown as white.
 const WHITE: f32 = 2.5;
 
@@ -53,9 +53,7 @@ pub fn tones() -> &'static Tones {
     TABLE.get_or_init(|| {
         let table = (0..STEPS)
             .map(|i| {
-                // Denser where it is dark: the index runs with the square root of light.
-                let root = i as f32 / (STEPS - 1) as f32;
-                let light = root * root * WHITE;
+                let light = (i as f32 + 0.5) * (WHITE / STEPS as f32);
                 let film = light * (1.0 + light / (WHITE * WHITE)) / (1.0 + 0.45 * light) * 1.28;
                 let film = film.clamp(0.0, 1.0);
                 let encoded = if film <= 0.003_130_8 {
@@ -73,7 +71,6 @@ pub fn tones() -> &'static Tones {
 impl Tones {
     /// The byte for an amount of linear light.
     pub fn byte(&self, light: f32) -> u8 {
-        let root = (light.clamp(0.0, WHITE) / WHITE).sqrt();
-        self.table[((root * (STEPS - 1) as f32) as usize).min(STEPS - 1)]
+        self.table[((light * (STEPS as f32 / WHITE)) as i32).clamp(0, STEPS as i32 - 1) as usize]
     }
 }

@@ -5,15 +5,18 @@
 
 mod cameras;
 mod catalogue;
+mod error;
 mod material;
 mod mesh;
 mod random;
 pub mod rooms;
 mod shapes;
 mod shell;
+pub mod vsi_meta;
 
 pub use cameras::{scannet_intrinsics, stand_points};
 pub use catalogue::{CATEGORIES, Category, Placement, category, is_known_category, mesh, solidity};
+pub use error::SceneError;
 pub use material::{Material, Surface};
 pub use mesh::{Face, Mesh, MeshBuilder};
 pub use random::Dice;
