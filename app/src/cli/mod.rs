@@ -1,6 +1,7 @@
 //! The command line. One file a subcommand; JSON goes to stdout and only with `--json`, everything else
 //! for people goes to stderr, and failure is a non-zero exit code.
 
+pub mod data;
 pub mod interrupt;
 
 use clap::{Parser, Subcommand};
@@ -14,7 +15,10 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Build, describe and check data sets
+    Data(data::DataArgs),
+}
 
 /// Runs what the arguments ask for.
 pub fn main() -> ExitCode {
@@ -22,7 +26,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         None => Ok(()),
-        Some(command) => match command {},
+        Some(command) => match command {
+            Command::Data(args) => data::run(args),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

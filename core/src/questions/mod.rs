@@ -1,1 +1,62 @@
-//! Under construction.
+//! Questions about scenes: what each camera sees of each object ([`Observation`]), which objects may be asked
+//! about, the questions themselves, and the data set folder that they fill ([`build()`]).
+//!
+//! Everything that is a matter of choice is a field of [`QuestionConfig`].
+
+mod config;
+mod foundation;
+mod localization;
+mod observations;
+
+#[cfg(not(target_arch = "wasm32"))]
+mod build;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use build::{BuildRequest, Progress, build};
+pub use config::{Preset, QuestionConfig, SourceSpec, UniqueCategory, VisibilityRule};
+pub use foundation::foundation;
+pub use localization::{Localization, TEMPLATES, ask, eligible, localization};
+pub use observations::{Observation, observe};
+
+use std::path::PathBuf;
+
+/// Why questions could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum QuestionError {
+    #[error(
+        "cannot read the question config {}: {source}; name a TOML file, or one of the presets default, \
+         climb, foundation",
+        path.display()
+    )]
+    ReadConfig {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}, line {line}: {message}; correct or remove that line", path.display())]
+    Config {
+        path: PathBuf,
+        line: usize,
+        message: String,
+    },
+    #[error("the source \"{spec}\" {problem}; possible are rooms:COUNT and vsi-meta:FILE")]
+    Source { spec: String, problem: String },
+    #[error(
+        "the scene name \"{name}\" cannot be a file name; rename it to letters, digits, \"_\", \"-\" and \".\" only"
+    )]
+    SceneName { name: String },
+    #[error("cannot encode {path}: {message}; choose other image sizes")]
+    Encode { path: String, message: String },
+    #[error(
+        "nothing in {source_spec} can be asked about; lower min_visibility, min_box_share or min_box_side in \
+         the config, or empty its categories"
+    )]
+    NothingToAsk { source_spec: String },
+    #[error("stopped before the end; nothing was left at {}", out.display())]
+    Cancelled { out: PathBuf },
+    #[cfg(not(target_arch = "wasm32"))]
+    #[error(transparent)]
+    Dataset(#[from] crate::samples::DatasetError),
+    #[cfg(not(target_arch = "wasm32"))]
+    #[error(transparent)]
+    File(#[from] crate::samples::files::FileError),
+}

@@ -7,6 +7,7 @@
 //! triangles lie behind one another.
 
 mod benchmark;
+mod coverage;
 mod light;
 mod pattern;
 mod raster;

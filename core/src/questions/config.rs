@@ -1,0 +1,402 @@
+//! Every threshold of the question generator, in one type with presets.
+
+use super::QuestionError;
+use crate::scenes::rooms::RoomOptions;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// How questions are made. As a TOML file: any of these fields, the rest as the `preset` it names has them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuestionConfig {
+    /// Where the fields that a file leaves out come from.
+    pub preset: Preset,
+
+    /// Pixels of the stored images.
+    pub image_width: u32,
+    pub image_height: u32,
+    /// Horizontal field of view of the cameras, degrees. ScanNet's colour camera has 58.
+    pub horizontal_fov_deg: f32,
+    /// JPEG quality of the stored images, 1 to 100.
+    pub jpeg_quality: u8,
+    /// Stand-points a scene. Those from which there is nothing to see or to ask give no image.
+    pub frames_per_scene: u32,
+
+    /// Localization questions an image, at most; 0 for none.
+    pub questions_per_frame: usize,
+    /// Objects a localization question, at most.
+    pub max_objects_per_question: usize,
+    /// How [`visibility`](super::Observation::visibility) is measured.
+    pub visibility_rule: VisibilityRule,
+    /// Least visibility, 0 to 1, of an object that is asked about.
+    pub min_visibility: f32,
+    /// Least area of the box of an object that is asked about, as a share of the image. 0.0075 is the
+    /// smallest box of the released data (128×73 of 1296×968).
+    pub min_box_share: f32,
+    /// Least side of such a box, pixels: what is thinner cannot be recognised whatever its area.
+    pub min_box_side: u32,
+    /// Where the category of an object that is asked about occurs only once.
+    pub unique_category: UniqueCategory,
+    /// An object of the same category counts against uniqueness when at least this many of its pixels are
+    /// in sight.
+    pub min_rival_pixels: u32,
+    /// Categories that are asked about; empty for all.
+    pub categories: Vec<String>,
+
+    /// Whether to write rows for the foundation stage.
+    pub foundation: bool,
+    /// Least share of the image's pixels that an object covers to be taught in the foundation stage.
+    pub min_foundation_share: f32,
+
+    /// Share of the scenes that is held out for validation, 0 to 0.9.
+    pub validation_share: f32,
+
+    /// What rooms are generated, where the source is `rooms:COUNT`.
+    pub rooms: RoomOptions,
+}
+
+/// Named starting points.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// 640×480, close to the released data.
+    #[default]
+    Default,
+    /// 320×240 with more questions an image: what `climb` trains the tiny model on.
+    Climb,
+    /// 224×168, the tiny model's own frame, and many views of each room: for the foundation stage.
+    Foundation,
+}
+
+/// Ways of measuring how much of an object is in sight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VisibilityRule {
+    /// Pixels in sight over the pixels that the object would cover with nothing before it and no image
+    /// border. Exact where the shapes are known.
+    Pixels,
+    /// Corners of the 3D box in sight over eight, with depth tested to 0.10 m: the rule of ViewSpatial-Bench,
+    /// which needs no shapes.
+    Viewspatial,
+}
+
+/// Where a category must occur once to be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UniqueCategory {
+    /// In the picture.
+    Frame,
+    /// In the whole scene.
+    Scene,
+}
+
+impl Default for QuestionConfig {
+    fn default() -> Self {
+        Self::preset(Preset::Default)
+    }
+}
+
+impl Preset {
+    pub const ALL: [Self; 3] = [Self::Default, Self::Climb, Self::Foundation];
+
+    /// As written in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Climb => "climb",
+            Self::Foundation => "foundation",
+        }
+    }
+}
+
+impl QuestionConfig {
+    pub fn preset(preset: Preset) -> Self {
+        let default = Self {
+            preset,
+            image_width: 640,
+            image_height: 480,
+            horizontal_fov_deg: 60.0,
+            jpeg_quality: 90,
+            frames_per_scene: 8,
+            questions_per_frame: 2,
+            max_objects_per_question: 3,
+            visibility_rule: VisibilityRule::Pixels,
+            min_visibility: 0.3,
+            min_box_share: 0.0075,
+            min_box_side: 12,
+            unique_category: UniqueCategory::Frame,
+            min_rival_pixels: 30,
+            categories: Vec::new(),
+            foundation: true,
+            min_foundation_share: 0.001,
+            validation_share: 0.1,
+            rooms: RoomOptions::default(),
+        };
+        match preset {
+            Preset::Default => default,
+            Preset::Climb => Self {
+                image_width: 320,
+                image_height: 240,
+                frames_per_scene: 10,
+                questions_per_frame: 3,
+                min_rival_pixels: 8,
+                ..default
+            },
+            Preset::Foundation => Self {
+                image_width: 224,
+                image_height: 168,
+                frames_per_scene: 20,
+                questions_per_frame: 3,
+                min_rival_pixels: 4,
+                ..default
+            },
+        }
+    }
+
+    /// Reads a config from the name of a preset or the path of a TOML file.
+    pub fn load(preset_or_file: &str) -> Result<Self, QuestionError> {
+        match Preset::ALL
+            .into_iter()
+            .find(|preset| preset.name() == preset_or_file)
+        {
+            Some(preset) => Ok(Self::preset(preset)),
+            None => Self::read(Path::new(preset_or_file)),
+        }
+    }
+
+    /// Reads a TOML file.
+    pub fn read(path: &Path) -> Result<Self, QuestionError> {
+        let text = std::fs::read_to_string(path).map_err(|source| QuestionError::ReadConfig {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|(line, message)| QuestionError::Config {
+            path: path.to_owned(),
+            line,
+            message,
+        })
+    }
+
+    /// The error is a line, counted from 1, and what is wrong there.
+    fn parse(text: &str) -> Result<Self, (usize, String)> {
+        let explain = |error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start).min(text.len());
+            (
+                text.as_bytes()[..start]
+                    .iter()
+                    .filter(|&&b| b == b'\n')
+                    .count()
+                    + 1,
+                error.message().to_owned(),
+            )
+        };
+        // The first pass finds every mistake with its line; the second puts the fields over the preset's.
+        let plain: Self = toml::from_str(text).map_err(explain)?;
+        let config = if plain.preset == Preset::Default {
+            plain
+        } else {
+            let mut fields = toml::Table::try_from(Self::preset(plain.preset))
+                .map_err(|error| (1, error.to_string()))?;
+            lay_over(&mut fields, toml::from_str(text).map_err(explain)?);
+            fields.try_into().map_err(explain)?
+        };
+        config.check().map_err(|(field, message)| {
+            let line = text
+                .lines()
+                .position(|line| line.trim_start().starts_with(field))
+                .unwrap_or(0);
+            (line + 1, format!("{field} {message}"))
+        })?;
+        Ok(config)
+    }
+
+    /// The first field out of its range, and the range.
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let require =
+            |holds: bool, field, message| if holds { Ok(()) } else { Err((field, message)) };
+        let share = 0.0..=1.0;
+        require(
+            (32..=4096).contains(&self.image_width),
+            "image_width",
+            "must be 32 to 4096 pixels",
+        )?;
+        require(
+            (32..=4096).contains(&self.image_height),
+            "image_height",
+            "must be 32 to 4096 pixels",
+        )?;
+        let fov = (20.0..=120.0).contains(&self.horizontal_fov_deg);
+        require(fov, "horizontal_fov_deg", "must be 20 to 120 degrees")?;
+        require(
+            (1..=100).contains(&self.jpeg_quality),
+            "jpeg_quality",
+            "must be 1 to 100",
+        )?;
+        require(
+            (1..=9999).contains(&self.frames_per_scene),
+            "frames_per_scene",
+            "must be 1 to 9999",
+        )?;
+        let objects = (1..=8).contains(&self.max_objects_per_question);
+        require(objects, "max_objects_per_question", "must be 1 to 8")?;
+        require(
+            share.contains(&self.min_visibility),
+            "min_visibility",
+            "must be 0 to 1",
+        )?;
+        require(
+            share.contains(&self.min_box_share),
+            "min_box_share",
+            "must be 0 to 1",
+        )?;
+        require(
+            share.contains(&self.min_foundation_share),
+            "min_foundation_share",
+            "must be 0 to 1",
+        )?;
+        let held_out = (0.0..=0.9).contains(&self.validation_share);
+        require(held_out, "validation_share", "must be 0 to 0.9")?;
+        let asks = self.foundation || self.questions_per_frame > 0;
+        require(
+            asks,
+            "questions_per_frame",
+            "must be above 0 when foundation is false: nothing would be written",
+        )
+    }
+}
+
+/// Puts the entries of `upper` in the place of those of `lower`, in tables within them too.
+fn lay_over(lower: &mut toml::Table, upper: toml::Table) {
+    for (key, value) in upper {
+        match (lower.get_mut(&key), value) {
+            (Some(toml::Value::Table(lower)), toml::Value::Table(upper)) => lay_over(lower, upper),
+            (_, value) => {
+                lower.insert(key, value);
+            }
+        }
+    }
+}
+
+/// What `data build` makes questions from: `rooms:COUNT` or `vsi-meta:FILE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// Generated rooms, this many.
+    Rooms(usize),
+    /// Annotations of real rooms in VSI-Bench's `meta_info` form.
+    VsiMeta(PathBuf),
+}
+
+impl std::str::FromStr for SourceSpec {
+    type Err = QuestionError;
+
+    fn from_str(text: &str) -> Result<Self, QuestionError> {
+        let wrong = |problem: &str| QuestionError::Source {
+            spec: text.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let (kind, rest) = text.split_once(':').ok_or_else(|| wrong("has no \":\""))?;
+        match kind {
+            "rooms" => match rest.parse() {
+                Ok(count @ 1..=10_000_000) => Ok(Self::Rooms(count)),
+                _ => Err(wrong(
+                    "needs a number of rooms from 1 to 10000000 after the colon",
+                )),
+            },
+            "vsi-meta" if rest.is_empty() => Err(wrong("names no file")),
+            "vsi-meta" => Ok(Self::VsiMeta(PathBuf::from(rest))),
+            "scannet" | "arkitscenes" | "scannetpp" => Err(wrong(
+                "names a kind of source that this version cannot read yet",
+            )),
+            _ => Err(wrong("names no known kind of source")),
+        }
+    }
+}
+
+impl std::fmt::Display for SourceSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rooms(count) => write!(f, "rooms:{count}"),
+            Self::VsiMeta(path) => write!(f, "vsi-meta:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_file_lie_over_its_preset() {
+        let text = "preset = \"climb\"\nquestions_per_frame = 7\n[rooms]\nmax_objects = 6\n";
+        let config = QuestionConfig::parse(text).unwrap();
+        let climb = QuestionConfig::preset(Preset::Climb);
+        let rooms = RoomOptions {
+            max_objects: 6,
+            ..climb.rooms
+        };
+        let expected = QuestionConfig {
+            questions_per_frame: 7,
+            rooms,
+            ..climb
+        };
+        assert_eq!(config, expected);
+        for preset in Preset::ALL {
+            let config = QuestionConfig::load(preset.name()).unwrap();
+            assert_eq!(
+                QuestionConfig::parse(&toml::to_string(&config).unwrap()).unwrap(),
+                config
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_by_line_and_field() {
+        let wrong = |text: &str| QuestionConfig::parse(text).unwrap_err();
+        let (line, message) = wrong("image_width = 64\n\nimage_hight = 48\n");
+        assert_eq!(line, 3);
+        assert!(
+            message.contains("image_hight") && message.contains("image_height"),
+            "{message}"
+        );
+        assert_eq!(wrong("\njpeg_quality = 300").0, 2);
+        let (line, message) = wrong("foundation = true\nmin_visibility = 1.5");
+        assert_eq!(
+            (line, message.as_str()),
+            (2, "min_visibility must be 0 to 1")
+        );
+        assert_eq!(wrong("foundation = true\nimage_width 3").0, 2);
+    }
+
+    #[test]
+    fn a_missing_file_is_told_apart_from_a_mistyped_preset() {
+        let message = QuestionConfig::load("clim").unwrap_err().to_string();
+        assert!(
+            message.contains("clim") && message.contains("foundation"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn sources_are_parsed_or_refused_with_what_is_possible() {
+        assert_eq!(
+            "rooms:20".parse::<SourceSpec>().unwrap(),
+            SourceSpec::Rooms(20)
+        );
+        let spec: SourceSpec = "vsi-meta:C:/a.json".parse().unwrap();
+        assert_eq!(spec, SourceSpec::VsiMeta("C:/a.json".into()));
+        for wrong in [
+            "rooms",
+            "rooms:0",
+            "rooms:x",
+            "vsi-meta:",
+            "scannet:/data",
+            "hall:3",
+        ] {
+            let message = wrong.parse::<SourceSpec>().unwrap_err().to_string();
+            assert!(
+                message.contains(wrong) && message.contains("rooms:COUNT"),
+                "{message}"
+            );
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From 3D to 2D: what of each object a camera sees.
+
+use super::config::VisibilityRule;
+use crate::geometry::{OrientedBox, PixelBox};
+use crate::render::{RenderedFrame, Renderer};
+use crate::scenes::{Camera, Scene};
+use glam::Vec3;
+
+/// A corner of a 3D box counts as hidden when the scene is this much nearer, metres (ViewSpatial-Bench).
+const CORNER_DEPTH_TOLERANCE_M: f32 = 0.10;
+
+/// One object as one camera sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// [`Object::id`](crate::scenes::Object::id).
+    pub instance: u16,
+    pub category: String,
+    /// World frame, metres.
+    pub bounds: OrientedBox,
+    /// Tight around the visible pixels, whole numbers.
+    pub pixel_box: PixelBox,
+    /// Centre of the 3D box in the camera frame (right, down, forward), metres.
+    pub camera_position: Vec3,
+    pub visible_pixels: u32,
+    /// How much of the object is in sight, 0 to 1, by the rule asked for.
+    pub visibility: f32,
+    /// Full edge lengths along the box's own axes, metres.
+    pub size: Vec3,
+}
+
+impl Observation {
+    /// The pixel box as the released data writes it.
+    pub fn bbox_2d(&self) -> [i64; 4] {
+        let PixelBox { x1, y1, x2, y2 } = self.pixel_box;
+        [x1 as i64, y1 as i64, x2 as i64, y2 as i64]
+    }
+}
+
+/// All objects of which `frame`, taken by `camera`, shows at least one pixel; in the scene's order.
+pub fn observe(
+    scene: &Scene,
+    renderer: &Renderer,
+    camera: &Camera,
+    frame: &RenderedFrame,
+    rule: VisibilityRule,
+) -> Vec<Observation> {
+    let footprints = footprints(frame, camera.intrinsics.width as usize);
+    let seen = scene.objects.iter().filter_map(|object| {
+        let footprint = footprints.get(usize::from(object.id))?;
+        (object.id > 0 && footprint.pixels > 0).then(|| Observation {
+            instance: object.id,
+            category: object.category.clone(),
+            bounds: object.bounds,
+            pixel_box: footprint.pixel_box(),
+            camera_position: camera.pose.inverse_transform_point(object.bounds.center),
+            visible_pixels: footprint.pixels,
+            visibility: match rule {
+                VisibilityRule::Pixels => {
+                    let whole = renderer.pixels_alone(object.id, camera);
+                    (footprint.pixels as f32 / whole.max(1.0)).min(1.0)
+                }
+                VisibilityRule::Viewspatial => corners_in_sight(&object.bounds, camera, frame),
+            },
+            size: object.bounds.size(),
+        })
+    });
+    seen.collect()
+}
+
+/// Pixels of one instance: how many, and where the outermost lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Footprint {
+    pub pixels: u32,
+    /// Inclusive.
+    x: [u32; 2],
+    y: [u32; 2],
+}
+
+impl Footprint {
+    const NONE: Self = Self {
+        pixels: 0,
+        x: [u32::MAX, 0],
+        y: [u32::MAX, 0],
+    };
+
+    fn pixel_box(&self) -> PixelBox {
+        PixelBox::new(
+            self.x[0] as f32,
+            self.y[0] as f32,
+            self.x[1] as f32 + 1.0,
+            self.y[1] as f32 + 1.0,
+        )
+    }
+}
+
+/// The footprint of each instance id, from 0.
+fn footprints(frame: &RenderedFrame, width: usize) -> Vec<Footprint> {
+    let mut footprints: Vec<Footprint> = Vec::new();
+    for (y, row) in frame.instances.chunks_exact(width.max(1)).enumerate() {
+        for (x, &id) in row.iter().enumerate() {
+            let id = usize::from(id);
+            if id >= footprints.len() {
+                footprints.resize(id + 1, Footprint::NONE);
+            }
+            let footprint = &mut footprints[id];
+            let (x, y) = (x as u32, y as u32);
+            footprint.pixels += 1;
+            footprint.x = [footprint.x[0].min(x), footprint.x[1].max(x)];
+            footprint.y = [footprint.y[0].min(y), footprint.y[1].max(y)];
+        }
+    }
+    footprints
+}
+
+/// Share of the box's eight corners that lie in the image with nothing before them.
+fn corners_in_sight(bounds: &OrientedBox, camera: &Camera, frame: &RenderedFrame) -> f32 {
+    let intrinsics = &camera.intrinsics;
+    let in_sight = |corner: &Vec3| {
+        let local = camera.pose.inverse_transform_point(*corner);
+        let Some(pixel) = intrinsics.project(local) else {
+            return false;
+        };
+        let (x, y) = (libm::floorf(pixel.x), libm::floorf(pixel.y));
+        let inside =
+            x >= 0.0 && y >= 0.0 && x < intrinsics.width as f32 && y < intrinsics.height as f32;
+        inside && {
+            let depth = frame.depth[y as usize * intrinsics.width as usize + x as usize];
+            !(depth > 0.0 && local.z - depth > CORNER_DEPTH_TOLERANCE_M)
+        }
+    };
+    bounds
+        .corners()
+        .iter()
+        .filter(|corner| in_sight(corner))
+        .count() as f32
+        / 8.0
+}
