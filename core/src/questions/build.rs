@@ -120,6 +120,7 @@ fn is_held_out(index: usize, share: f32) -> bool {
 
 enum SceneSource {
     Rooms { count: usize, options: RoomOptions },
+    Listed(Vec<Scene>),
 }
 
 impl SceneSource {
@@ -129,12 +130,21 @@ impl SceneSource {
                 count: *count,
                 options: config.rooms,
             },
-            SourceSpec::VsiMeta(_) => {
-                let problem = "names a kind of source that this version cannot read yet".to_owned();
-                return Err(QuestionError::Source {
-                    spec: spec.to_string(),
-                    problem,
-                });
+            SourceSpec::VsiMeta(path) => {
+                let scenes = scenes::vsi_meta::read(path)?;
+                let plain = scenes::vsi_meta::plain_categories(&scenes);
+                if !plain.is_empty() {
+                    let named: Vec<_> = plain
+                        .iter()
+                        .map(|(name, count)| format!("{name} ({count})"))
+                        .collect();
+                    log::warn!(
+                        "{spec}: no shape is known for {}; they are drawn as plain blocks. To leave them out of \
+                         the questions, list the other categories in the config",
+                        named.join(", ")
+                    );
+                }
+                Self::Listed(scenes)
             }
         })
     }
@@ -142,12 +152,14 @@ impl SceneSource {
     fn len(&self) -> usize {
         match self {
             Self::Rooms { count, .. } => *count,
+            Self::Listed(scenes) => scenes.len(),
         }
     }
 
     fn scene(&self, index: usize, seed: u64) -> Result<Scene, QuestionError> {
         let scene = match self {
             Self::Rooms { options, .. } => rooms::generate(seed, index as u64, options),
+            Self::Listed(scenes) => scenes[index].clone(),
         };
         let harmless = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         if scene.name.is_empty() || scene.name.starts_with('.') || !scene.name.chars().all(harmless)

@@ -40,6 +40,8 @@ pub enum QuestionError {
     },
     #[error("the source \"{spec}\" {problem}; possible are rooms:COUNT and vsi-meta:FILE")]
     Source { spec: String, problem: String },
+    #[error(transparent)]
+    Scene(#[from] crate::scenes::SceneError),
     #[error(
         "the scene name \"{name}\" cannot be a file name; rename it to letters, digits, \"_\", \"-\" and \".\" only"
     )]
