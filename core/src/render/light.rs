@@ -133,6 +133,8 @@ pub struct ShadowMap {
     open_and_lit: Vec<[f32; 2]>,
 }
 
+/// How far things darken what is beside them, metres.
+const CONTACT: f32 = 0.22;
 /// Grid spacing of shadow maps, metres.
 const CELL: f32 = 0.1;
 
@@ -192,6 +194,11 @@ impl ShadowMap {
         }
     }
 
+    /// Extent of the panel, metres.
+    pub fn size(&self) -> Vec2 {
+        vec2((self.columns - 1) as f32, (self.rows - 1) as f32) * self.cell
+    }
+
     /// `[open, lit]` at a place on the panel, metres from its origin.
     pub fn at(&self, place: Vec2) -> [f32; 2] {
         let p = (place / self.cell).max(Vec2::ZERO);
@@ -232,6 +239,32 @@ impl Caster {
     fn distance(&self, point: Vec3) -> f32 {
         let local = (self.to_local * (point - self.bounds.center)).abs();
         (local - self.bounds.half_extents).max(Vec3::ZERO).length()
+    }
+
+    /// How much of the surroundings is left open for a face that looks along `normal`, 0..=1: things close by
+    /// in front of it take light away.
+    pub fn openness(&self, point: Vec3, normal: Vec3) -> f32 {
+        let local = self.to_local * (point - self.bounds.center);
+        let half = self.bounds.half_extents;
+        let nearest = local.clamp(-half, half);
+        let away = nearest - local;
+        let distance = away.length();
+        if distance >= CONTACT {
+            return 1.0;
+        }
+        let facing = if distance > 1e-4 {
+            (self.to_local * normal).dot(away) / distance
+        } else {
+            0.0
+        };
+        let near = 1.0 - distance / CONTACT;
+        1.0 - 0.55 * self.density * near * near * (0.25 + 0.75 * facing).max(0.0)
+    }
+
+    /// Whether the two come close enough to darken one another.
+    pub fn touches(&self, other: &Self) -> bool {
+        let ((a, b), (c, d)) = (self.bounds.world_bounds(), other.bounds.world_bounds());
+        (a - CONTACT).cmple(d).all() && (c - CONTACT).cmple(b).all()
     }
 
     fn blocks(&self, from: Vec3, to: Vec3) -> bool {

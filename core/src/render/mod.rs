@@ -10,13 +10,14 @@ mod benchmark;
 mod coverage;
 mod light;
 mod pattern;
+mod prepare;
 mod raster;
 mod shading;
 
 pub use benchmark::{Throughput, benchmark};
 
 use crate::geometry::Intrinsics;
-use crate::scenes::{self, Camera, Mesh, Object, Panel, Scene};
+use crate::scenes::{self, Camera, Scene, Surface};
 use glam::{Mat3, Vec2, Vec3, vec2};
 use light::{Caster, Lights, ShadowMap};
 use raster::{DepthPlane, EMPTY, NEAR, Visibility};
@@ -86,6 +87,8 @@ struct Part {
     to_local: Mat3,
     half: Vec3,
     shadow: Option<ShadowMap>,
+    /// Objects close by, which take light away.
+    neighbours: Vec<Caster>,
 }
 
 /// A triangle that faces the camera, for the time of one picture.
@@ -128,103 +131,6 @@ const POSTS: usize = 8;
 const MIXED: u32 = EMPTY - 1;
 
 impl Renderer {
-    pub fn new(scene: &Scene) -> Self {
-        let mut renderer = Self {
-            vertices: Vec::new(),
-            normals: Vec::new(),
-            faces: Vec::new(),
-            materials: Vec::new(),
-            parts: Vec::new(),
-            lights: Lights::of(scene),
-            floor: scene.room.floor,
-        };
-        let casters: Vec<Caster> = scene
-            .objects
-            .iter()
-            .map(|o| Caster::new(o.bounds, scenes::solidity(&o.category)))
-            .collect();
-        for panel in scenes::panels(&scene.room) {
-            renderer.add_panel(&panel, &casters);
-        }
-        for object in &scene.objects {
-            renderer.add_object(object);
-        }
-        renderer
-    }
-
-    fn add_panel(&mut self, panel: &Panel, casters: &[Caster]) {
-        let shadow = panel
-            .size
-            .map(|size| ShadowMap::new(panel.origin, panel.axes, size, &self.lights, casters));
-        self.add(0, &panel.mesh, panel.origin, panel.axes, Vec3::ONE, shadow);
-    }
-
-    fn add_object(&mut self, object: &Object) {
-        let mesh = scenes::mesh(object);
-        let bounds = &object.bounds;
-        self.add(
-            object.id,
-            &mesh,
-            bounds.center,
-            bounds.axes(),
-            bounds.half_extents,
-            None,
-        );
-    }
-
-    /// Adds a mesh in its own frame, whose origin and axes are given in the world.
-    fn add(
-        &mut self,
-        id: u16,
-        mesh: &Mesh,
-        center: Vec3,
-        axes: Mat3,
-        half: Vec3,
-        shadow: Option<ShadowMap>,
-    ) {
-        let (first_vertex, first_face) = (self.vertices.len(), self.faces.len());
-        let first_material = self.materials.len() as u32;
-        let part = self.parts.len() as u32;
-        self.vertices
-            .extend(mesh.vertices.iter().map(|&v| axes * v + center));
-        self.normals.extend(mesh.normals.iter().map(|&n| axes * n));
-        self.materials.extend(&mesh.materials);
-        for face in &mesh.faces {
-            let [a, b, c] = face.corners.map(|i| mesh.vertices[i as usize]);
-            let normal = (b - a).cross(c - a);
-            if normal.length_squared() < 1e-16 {
-                continue;
-            }
-            let normal = normal.normalize_or(Vec3::Z);
-            let [n0, n1, n2] = face.corners.map(|i| mesh.normals[i as usize]);
-            let steep = normal.abs();
-            self.faces.push(Face {
-                corners: face.corners.map(|i| i + first_vertex as u32),
-                material: first_material + u32::from(face.material),
-                part,
-                normal: axes * normal,
-                smooth: n0.dot(n1).min(n0.dot(n2)) < 0.9999 || n0.dot(normal) < 0.999,
-                two_sided: mesh.materials[face.material as usize].surface == scenes::Surface::Leaf,
-                axis: if steep.z >= steep.x.max(steep.y) {
-                    2
-                } else if steep.y >= steep.x {
-                    1
-                } else {
-                    0
-                },
-            });
-        }
-        self.parts.push(Part {
-            id,
-            vertices: first_vertex..self.vertices.len(),
-            faces: first_face..self.faces.len(),
-            center,
-            to_local: axes.transpose(),
-            half,
-            shadow,
-        });
-    }
-
     /// What this camera sees.
     pub fn render(&self, camera: &Camera) -> RenderedFrame {
         let (width, height) = (
@@ -425,7 +331,7 @@ impl Renderer {
         if face.two_sided && normal.dot(to_eye) < 0.0 {
             normal = -normal;
         }
-        let [open, lit] = match &part.shadow {
+        let [mut open, lit] = match &part.shadow {
             Some(map) => map.at((part.to_local * (position - part.center)).truncate()),
             // Objects are darker near the floor, and below than above.
             None => {
@@ -433,6 +339,9 @@ impl Renderer {
                 [0.72 + 0.28 * up, 0.7 + 0.3 * up]
             }
         };
+        for neighbour in &part.neighbours {
+            open *= neighbour.openness(position, normal);
+        }
         let (light, highlight) = self.lights.at(position, normal, to_eye, open, lit);
         let footprint = depth * frame.view.pixel_size / normal.dot(to_eye).abs().max(0.25);
         Shade {
@@ -457,8 +366,58 @@ impl Renderer {
             axis: face.axis,
             footprint: shade.footprint,
         };
-        let look = pattern::look(&self.materials[face.material as usize], &place);
+        let material = &self.materials[face.material as usize];
+        if material.surface == Surface::Mirror {
+            return self.reflection(frame, face, position) * Vec3::from(material.color);
+        }
+        let look = pattern::look(material, &place);
         look.color * shade.light + look.glow + Vec3::splat(shade.highlight * look.gloss)
+    }
+
+    /// What a mirror shows here: the empty room.
+    fn reflection(&self, frame: &Frame, face: &Face, position: Vec3) -> Vec3 {
+        let ray = (position - frame.view.eye).normalize_or(Vec3::X);
+        let ray = ray - face.normal * (2.0 * ray.dot(face.normal));
+        let hit = self
+            .parts
+            .iter()
+            .filter_map(|part| {
+                let map = part.shadow.as_ref()?;
+                let (from, step) = (
+                    part.to_local * (position - part.center),
+                    part.to_local * ray,
+                );
+                // Panels look along their z; only their front is seen.
+                let t = -from.z / step.z;
+                let place = from + step * t;
+                let inside = place.truncate().clamp(Vec2::ZERO, map.size()) == place.truncate();
+                (step.z < -1e-4 && t > 0.0 && inside).then_some((t, part, place))
+            })
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((t, part, local)) = hit else {
+            return shading::NOTHING;
+        };
+        let Some(side) = self.faces.get(part.faces.start) else {
+            return shading::NOTHING;
+        };
+        let footprint = (t + 1.0) * frame.view.pixel_size;
+        let look = pattern::look(
+            &self.materials[side.material as usize],
+            &pattern::Place {
+                local,
+                half: part.half,
+                axis: side.axis,
+                footprint,
+            },
+        );
+        let [open, lit] = part
+            .shadow
+            .as_ref()
+            .map_or([1.0; 2], |map| map.at(local.truncate()));
+        let (light, _) = self
+            .lights
+            .at(position + ray * t, side.normal, -ray, open, lit);
+        look.color * light
     }
 
     fn smooth_normal(&self, face: &Face, position: Vec3) -> Vec3 {

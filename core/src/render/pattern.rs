@@ -139,11 +139,8 @@ pub fn look(material: &Material, place: &Place) -> Look {
                 glow: green.lerp(sky, blend) * 1.05,
             }
         }
-        Surface::Mirror => Look {
-            color: Vec3::splat(0.05),
-            gloss: 0.6,
-            glow: Vec3::ZERO,
-        },
+        // Mirrors are drawn by reflection.
+        Surface::Mirror => dull(base),
         Surface::Screen => {
             let p = vec2(
                 place.local.x / place.half.x.max(1e-3),

@@ -2,7 +2,7 @@
 
 use super::{Camera, Dice, Scene};
 use crate::geometry::{Footprint, Intrinsics, Pose, polygon};
-use glam::{Vec2, Vec3, vec2, vec3};
+use glam::{Mat3, Vec2, Vec3, vec2, vec3};
 
 /// A camera like that of the ScanNet recordings (1,296 × 968 pixels, focal length 1,170) at this picture size:
 /// about 58° wide.
@@ -27,12 +27,13 @@ const TRIES: u32 = 24;
 pub fn stand_points(scene: &Scene, count: u32, intrinsics: Intrinsics, seed: u64) -> Vec<Camera> {
     let mut dice = Dice::new(seed, 11);
     let footprints: Vec<Footprint> = scene.objects.iter().map(|o| o.bounds.footprint()).collect();
+    let solids = Solid::all(scene);
     let mut cameras: Vec<Camera> = Vec::new();
     for _ in 0..count {
         let mut best: Option<(f32, Pose)> = None;
         for _ in 0..TRIES {
             let pose = draw_pose(scene, &footprints, &mut dice);
-            let mut score = score(scene, &intrinsics, &pose)
+            let mut score = score(scene, &solids, &intrinsics, &pose)
                 + clearance(scene, &footprints, pose.translation).min(0.0) * 40.0;
             for other in &cameras {
                 let apart = other.pose.translation.distance(pose.translation);
@@ -94,7 +95,7 @@ fn draw_pose(scene: &Scene, footprints: &[Footprint], dice: &mut Dice) -> Pose {
 }
 
 /// Metres to the nearest wall or object beyond what a person needs; negative when too near or inside.
-fn clearance(scene: &Scene, footprints: &[Footprint], eye: Vec3) -> f32 {
+pub(super) fn clearance(scene: &Scene, footprints: &[Footprint], eye: Vec3) -> f32 {
     let at = eye.truncate();
     let wall = polygon::distance_to_edges(&scene.room.outline, at);
     let wall = if polygon::contains(&scene.room.outline, at) {
@@ -110,28 +111,81 @@ fn clearance(scene: &Scene, footprints: &[Footprint], eye: Vec3) -> f32 {
         .fold(wall, f32::min)
 }
 
-/// How much there is to see: objects well inside the picture, neither tiny nor too close.
-fn score(scene: &Scene, intrinsics: &Intrinsics, pose: &Pose) -> f32 {
-    let (w, h) = (intrinsics.width as f32, intrinsics.height as f32);
-    scene
-        .objects
-        .iter()
-        .map(|object| {
-            let p = pose.inverse_transform_point(object.bounds.center);
-            let Some(pixel) = intrinsics.project(p) else {
-                return 0.0;
-            };
-            let radius = intrinsics.fx * object.bounds.half_extents.length() / p.z;
-            let inside = pixel.x > 0.0 && pixel.x < w && pixel.y > 0.0 && pixel.y < h;
-            if !inside {
-                return if p.z < 1.0 { -0.3 } else { 0.0 };
+/// How much there is to see, by a few dozen rays against the boxes of the objects: each object counts the
+/// more of the picture it takes up, but only up to a share; what is too near or covers all else counts against.
+fn score(scene: &Scene, solids: &[Solid], intrinsics: &Intrinsics, pose: &Pose) -> f32 {
+    const RAYS: [u32; 2] = [13, 10];
+    let each = 1.0 / (RAYS[0] * RAYS[1]) as f32;
+    let axes = Mat3::from_quat(pose.rotation);
+    let eye = pose.translation;
+    let mut shares = vec![0.0_f32; scene.objects.len()];
+    let mut near = 0.0;
+    for row in 0..RAYS[1] {
+        for column in 0..RAYS[0] {
+            let u = (column as f32 + 0.5) / RAYS[0] as f32 * intrinsics.width as f32;
+            let v = (row as f32 + 0.5) / RAYS[1] as f32 * intrinsics.height as f32;
+            let ray = vec3(
+                (u - intrinsics.cx) / intrinsics.fx,
+                (v - intrinsics.cy) / intrinsics.fy,
+                1.0,
+            );
+            let ray = axes * ray;
+            let hit = solids
+                .iter()
+                .enumerate()
+                .filter_map(|(i, solid)| Some((solid.hit(eye, ray)?, i)))
+                .min_by(|a, b| a.0.total_cmp(&b.0));
+            if let Some((depth, i)) = hit {
+                shares[i] += each;
+                if depth < 0.9 {
+                    near += each;
+                }
             }
-            let whole = pixel.x.min(w - pixel.x).min(pixel.y.min(h - pixel.y)) > radius * 0.6;
-            let share = (radius / w).min(0.5);
-            (0.3 + (share * 6.0).min(0.7)) * if whole { 1.0 } else { 0.55 }
-                - if p.z < 0.9 { 0.8 } else { 0.0 }
+        }
+    }
+    let seen: f32 = shares
+        .iter()
+        .zip(&scene.objects)
+        .map(|(share, object)| {
+            let worth = if matches!(object.category.as_str(), "door" | "window" | "curtain") {
+                0.5
+            } else {
+                1.0
+            };
+            (share / 0.025).min(1.0) * worth - (share - 0.35).max(0.0) * 5.0
         })
-        .sum()
+        .sum();
+    seen - near * 4.0
+}
+
+/// An object's box made ready for rays.
+struct Solid {
+    center: Vec3,
+    half: Vec3,
+    to_local: Mat3,
+}
+
+impl Solid {
+    fn all(scene: &Scene) -> Vec<Self> {
+        let solid = |o: &super::Object| Self {
+            center: o.bounds.center,
+            half: o.bounds.half_extents,
+            to_local: o.bounds.axes().transpose(),
+        };
+        scene.objects.iter().map(solid).collect()
+    }
+
+    /// How many times the ray's length away it meets the box from outside.
+    fn hit(&self, from: Vec3, ray: Vec3) -> Option<f32> {
+        let (start, step) = (self.to_local * (from - self.center), self.to_local * ray);
+        let inverse = step.recip();
+        let (a, b) = (
+            (-self.half - start) * inverse,
+            (self.half - start) * inverse,
+        );
+        let (enter, leave) = (a.min(b).max_element(), a.max(b).min_element());
+        (enter > 0.0 && enter < leave).then_some(enter)
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub enum Surface {
     Bricks,
     /// A bright view of sky and greenery.
     Outdoors,
-    /// A mirror, faked: bright bands from top to bottom.
+    /// Reflects the empty room.
     Mirror,
     /// A screen that is on.
     Screen,

@@ -13,6 +13,7 @@ pub mod rooms;
 mod shapes;
 mod shell;
 pub mod vsi_meta;
+mod walk;
 
 pub use cameras::{scannet_intrinsics, stand_points};
 pub use catalogue::{CATEGORIES, Category, Placement, category, is_known_category, mesh, solidity};
@@ -21,6 +22,7 @@ pub use material::{Material, Surface};
 pub use mesh::{Face, Mesh, MeshBuilder};
 pub use random::Dice;
 pub use shell::{Panel, panels};
+pub use walk::walk;
 
 use crate::geometry::{Intrinsics, OrientedBox, Pose};
 use glam::Vec2;

@@ -102,6 +102,10 @@ pub fn stove(b: &mut MeshBuilder, s: Vec3, dice: &mut Dice) {
             16,
         );
     }
+    // A hob alone has no oven under it.
+    if s.z < 0.3 {
+        return;
+    }
     // Oven door with a dark pane, a bar, and a row of knobs.
     let knobs = top * 0.86;
     b.material(body.shade(0.92));

@@ -91,18 +91,41 @@ fn shell_chair(b: &mut MeshBuilder, s: Vec3, dice: &mut Dice) {
         vec3(half.x, half.y * 0.75, seat),
         0.02,
     );
-    // The back leans out to the rear in three bands.
-    let mut low = (half.y * 0.62, seat - 0.02);
-    for t in [0.35, 0.7, 1.0] {
-        let high = (half.y * (0.62 + 0.30 * t), seat + (s.z - seat) * t);
-        let width = half.x * (0.98 - 0.12 * t);
-        b.soft(
-            vec3(-width, low.0, low.1 - 0.01),
-            vec3(width, high.0 + half.y * 0.08, high.1),
-            0.015,
-        );
-        low = (high.0 - half.y * 0.06, high.1);
+    // The back leans out to the rear: one bent board.
+    let board = 0.022;
+    let bend: Vec<(f32, f32)> = [(0.5, -0.04), (0.66, 0.06), (0.8, 0.45), (1.0, 1.0)]
+        .iter()
+        .map(|&(y, t)| (half.y * y, seat + (s.z - seat) * t))
+        .collect();
+    for pair in bend.windows(2) {
+        let ((y0, z0), (y1, z1)) = (pair[0], pair[1]);
+        let w = half.x * 0.94;
+        let (front, rear) = (-board, 0.0);
+        b.quad([
+            vec3(-w, y0 + front, z0),
+            vec3(w, y0 + front, z0),
+            vec3(w, y1 + front, z1),
+            vec3(-w, y1 + front, z1),
+        ]);
+        b.quad([
+            vec3(w, y0 + rear, z0),
+            vec3(-w, y0 + rear, z0),
+            vec3(-w, y1 + rear, z1),
+            vec3(w, y1 + rear, z1),
+        ]);
+        for (x, a, c) in [(-w, rear, front), (w, front, rear)] {
+            b.quad([
+                vec3(x, y0 + a, z0),
+                vec3(x, y0 + c, z0),
+                vec3(x, y1 + c, z1),
+                vec3(x, y1 + a, z1),
+            ]);
+        }
     }
+    b.cuboid(
+        vec3(-half.x * 0.94, half.y - board, s.z - 0.004),
+        vec3(half.x * 0.94, half.y, s.z),
+    );
 }
 
 fn office_chair(b: &mut MeshBuilder, s: Vec3, dice: &mut Dice) {

@@ -15,9 +15,12 @@ pub struct AnnotatedBox {
 
 /// The same boxes, each with its local +Z as near to the world's up as its axes allow and its local -Y, the
 /// front, where things of its category look. Axes are only swapped and flipped.
-pub fn orient(boxes: &[(String, AnnotatedBox)]) -> Vec<OrientedBox> {
+///
+/// `center` is the middle of the room, where the annotation gives it.
+pub fn orient(boxes: &[(String, AnnotatedBox)], center: Option<Vec3>) -> Vec<OrientedBox> {
     let count = boxes.len().max(1) as f32;
-    let middle = boxes.iter().map(|(_, b)| b.center).sum::<Vec3>() / count;
+    let mean = boxes.iter().map(|(_, b)| b.center).sum::<Vec3>() / count;
+    let middle = center.unwrap_or(mean);
     boxes
         .iter()
         .map(|(category, b)| {

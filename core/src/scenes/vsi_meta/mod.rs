@@ -96,7 +96,7 @@ fn read_scene(file: &str, name: &str, value: &Value) -> Result<Scene, SceneError
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
     });
     let mut dice = Dice::new(style, 0);
-    let oriented = frame::orient(&boxes);
+    let oriented = frame::orient(&boxes, stated_center);
     let objects: Vec<Object> = boxes
         .into_iter()
         .zip(oriented)
