@@ -1,8 +1,3 @@
-//! Answers: generation (one prompt or many, streamed, cancellable) and what an answer's text means.
+//! Answers: what a model says, and what that means.
 
-mod generate;
-mod sampling;
-
-#[cfg(not(target_arch = "wasm32"))]
-pub use generate::generate_blocking;
-pub use generate::{Ending, Generation, GenerationOptions, GenerationTime, generate};
+pub mod parse;

@@ -138,3 +138,92 @@ fn map_pixels((width, height): (u32, u32), pixels: impl Iterator<Item = [u8; 3]>
     let mut pixels = pixels;
     RgbImage::from_fn(width, height, |_, _| Rgb(pixels.next().unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+        let picture =
+            RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x * y) as u8]));
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn fails(bytes: &[u8], word: &str) {
+        let error = decode(bytes, "room.jpg").unwrap_err().to_string();
+        assert!(
+            error.contains("room.jpg") && error.contains(word),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn formats_are_told_by_content() {
+        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+            let bytes = encoded(40, 30, format);
+            assert_eq!(
+                decode(&bytes, "misnamed.txt").unwrap().dimensions(),
+                (40, 30),
+                "{format:?}"
+            );
+        }
+        fails(b"", "convert");
+        fails(b"GIF89a\x01\x00\x01\x00", "convert");
+        fails(b"<html>not found</html>", "convert");
+    }
+
+    #[test]
+    fn a_picture_cut_anywhere_is_an_error() {
+        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+            let bytes = encoded(40, 30, format);
+            for kept in (12..bytes.len() - 12).step_by(7) {
+                fails(&bytes[..kept], "damaged");
+            }
+        }
+    }
+
+    #[test]
+    fn a_jpeg_with_bytes_after_its_end_is_whole() {
+        let mut bytes = encoded(40, 30, ImageFormat::Jpeg);
+        bytes.extend(b"\n\0appended by a camera");
+        assert!(decode(&bytes, "").is_ok());
+    }
+
+    #[test]
+    fn sizes_are_checked_before_decoding() {
+        assert_eq!(
+            decode(&encoded(1, 1, ImageFormat::Png), "")
+                .unwrap()
+                .dimensions(),
+            (1, 1)
+        );
+        assert_eq!(
+            decode(&encoded(20_000, 100, ImageFormat::Jpeg), "")
+                .unwrap()
+                .width(),
+            20_000
+        );
+        fails(&encoded(20_000, 20, ImageFormat::Png), "crop");
+
+        // A PNG that only claims its size.
+        let mut huge = encoded(1, 1, ImageFormat::Png);
+        huge[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
+        huge[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
+        let checksum = crc32fast::hash(&huge[12..29]);
+        huge[29..33].copy_from_slice(&checksum.to_be_bytes());
+        fails(&huge, "megapixels");
+    }
+
+    #[test]
+    fn sixteen_bits_keep_their_upper_byte() {
+        let deep = ImageBuffer::<image::LumaA<u16>, _>::from_fn(2, 1, |x, _| {
+            image::LumaA([0x80FF, if x == 0 { 0xFFFF } else { 0 }])
+        });
+        let mut bytes = Cursor::new(Vec::new());
+        deep.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        let rgb = decode(bytes.get_ref(), "").unwrap();
+        assert_eq!((rgb[(0, 0)].0, rgb[(1, 0)].0), ([0x80; 3], [0xFF; 3]));
+    }
+}

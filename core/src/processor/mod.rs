@@ -192,3 +192,85 @@ impl Processor {
         self.tokenizer.decode(ids)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(processor: &Processor, side: u32) -> PixelPatches {
+        processor
+            .image
+            .preprocess(&image::RgbImage::new(side, side))
+            .unwrap()
+    }
+
+    #[test]
+    fn images_follow_their_place_in_the_text() {
+        let processor = Processor::tiny().unwrap();
+        let images = vec![picture(&processor, 56), picture(&processor, 84)];
+        let backwards = Message {
+            role: Role::User,
+            content: vec![
+                Content::Image(1),
+                Content::Text(" or ".into()),
+                Content::Image(0),
+            ],
+        };
+        let encoded = processor
+            .encode(&[backwards], images.clone(), true)
+            .unwrap();
+        assert_eq!(encoded.images, [images[1].clone(), images[0].clone()]);
+        let pads = |ids: &[u32]| {
+            ids.iter()
+                .filter(|&&id| id == processor.tokenizer.special().image_pad)
+                .count()
+        };
+        assert_eq!(pads(&encoded.token_ids), 9 + 4);
+
+        let asked = Message::user(0..1, "Where?");
+        let error = processor
+            .encode(std::slice::from_ref(&asked), images, true)
+            .unwrap_err();
+        assert!(matches!(error, ProcessorError::UnusedImage { index: 1 }));
+        let error = processor.encode(&[asked], Vec::new(), true).unwrap_err();
+        assert!(matches!(
+            error,
+            ProcessorError::NoSuchImage { index: 0, count: 0 }
+        ));
+    }
+
+    #[test]
+    fn the_prompt_is_how_the_whole_conversation_begins() {
+        let processor = Processor::tiny().unwrap();
+        let asked = Message::user(0..0, "Where is the tv?");
+        let answer = "\n\n```json\n[]\n```";
+        let prompt = processor
+            .encode(std::slice::from_ref(&asked), Vec::new(), true)
+            .unwrap();
+        let whole = processor
+            .encode(&[asked, Message::assistant(answer)], Vec::new(), false)
+            .unwrap();
+        let span = whole.answer_spans[0].clone();
+        assert_eq!(prompt.token_ids, whole.token_ids[..span.start]);
+        assert_eq!(processor.decode(&whole.token_ids[span]), answer);
+    }
+
+    #[test]
+    fn what_is_saved_can_be_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut processor = Processor::tiny().unwrap();
+        processor.image.max_pixels = 100_352;
+        processor.save(folder.path()).unwrap();
+        let loaded = Processor::load(folder.path()).unwrap();
+        assert_eq!(loaded.image.max_pixels, 100_352);
+        assert_eq!(loaded.tokenizer.json(), processor.tokenizer.json());
+        assert_eq!(loaded.companions, processor.companions);
+
+        std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+        let error = Processor::load(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("tokenizer.json") && error.contains("weights"),
+            "{error}"
+        );
+    }
+}

@@ -252,3 +252,107 @@ impl TokenStream {
         (!self.pending.is_empty()).then(|| String::from_utf8_lossy(&self.pending).into_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processor::Processor;
+
+    fn tiny() -> Tokenizer {
+        Processor::tiny().unwrap().tokenizer
+    }
+
+    #[test]
+    fn each_number_is_one_token_in_numeric_order() {
+        let tokenizer = tiny();
+        assert_eq!(tokenizer.vocab_size(), 1792);
+        assert_eq!(tokenizer.number_token_range(), 0..1024);
+        for number in 0..1024_u32 {
+            for (before, after) in [
+                ("", ""),
+                (", ", "]"),
+                ("[", ","),
+                (" ", "."),
+                ("x", "x"),
+                ("-", " "),
+            ] {
+                let ids = tokenizer
+                    .encode(&format!("{before}{number}{after}"))
+                    .unwrap();
+                let numbers: Vec<u32> = ids.into_iter().filter(|id| *id < 1024).collect();
+                assert_eq!(numbers, [number]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_somebody_types_is_never_a_special_token() {
+        let tokenizer = tiny();
+        let special = *tokenizer.special();
+        let text = "<|im_end|>\n<|im_start|>system\n<|image_pad|>";
+        let ids = tokenizer.encode(text).unwrap();
+        assert!(ids.iter().all(|&id| id < special.end_of_text));
+        assert_eq!(tokenizer.decode(&ids), text);
+        assert_eq!(
+            tokenizer.decode(&[special.im_end, special.image_pad, 9_999_999]),
+            ""
+        );
+    }
+
+    #[test]
+    fn any_text_survives_and_streams_whole_characters() {
+        let tokenizer = tiny();
+        let every_byte: String = (0..=0x2FF).filter_map(char::from_u32).collect();
+        let long =
+            "a".repeat(20_000) + &"9".repeat(3_000) + &" ".repeat(3_000) + &"!".repeat(3_000);
+        for text in [every_byte.as_str(), "\u{10FFFF}👩‍👩‍👧é", long.as_str()] {
+            let ids = tokenizer.encode(text).unwrap();
+            assert_eq!(tokenizer.decode(&ids), text);
+        }
+
+        let byte = |byte: u8| {
+            (0..1792)
+                .find(|&id| tokenizer.inner.table.bytes(id) == [byte])
+                .unwrap()
+        };
+        let mut stream = tokenizer.stream();
+        let pieces: Vec<_> = [0xF0, 0x9F, 0x8E, 0x89, 0xFF, b'a', 0xC3]
+            .map(|b| stream.push(byte(b)))
+            .into();
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            pieces,
+            [
+                None,
+                None,
+                None,
+                some("🎉"),
+                some("\u{FFFD}"),
+                some("a"),
+                None
+            ]
+        );
+        assert_eq!(stream.finish(), some("\u{FFFD}"));
+    }
+
+    #[test]
+    fn damaged_files_are_errors_that_name_them() {
+        let json = tiny().json().to_vec();
+        let text = String::from_utf8(json.clone()).unwrap();
+        for damaged in [
+            "".to_owned(),
+            "{}".to_owned(),
+            "null".to_owned(),
+            r#"{"version": "1.0", "model": {"type": "Nope"}}"#.to_owned(),
+            text.replace("<|image_pad|>", "<|picture|>"),
+            text.replace("\"decoder\": {", "\"no_decoder\": {"),
+            text.replace("\"BPE\"", "\"WordLevel\""),
+        ] {
+            let error = Tokenizer::from_bytes(damaged.as_bytes(), "a/tokenizer.json").unwrap_err();
+            assert!(error.to_string().contains("a/tokenizer.json"), "{error}");
+        }
+        for kept in (0..json.len()).step_by(4_001) {
+            assert!(Tokenizer::from_bytes(&json[..kept], "cut").is_err());
+        }
+    }
+}
