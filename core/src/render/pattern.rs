@@ -221,7 +221,7 @@ fn painting(place: &Place, base: Vec3, seed: u32) -> Vec3 {
         hash(vec2(2.0, 0.0), seed),
         hash(vec2(3.0, 0.0), seed),
     );
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         // A landscape: sky, hills, foreground.
         let ridge = 0.5 * (noise(vec2(p.x * 2.0, 0.0), seed) - 0.3);
         let front = -0.4 + 0.3 * noise(vec2(p.x * 3.0, 7.0), seed);

@@ -1,6 +1,7 @@
 //! Generated furnished rooms: everything follows from a seed and a number.
 
 mod furnish;
+mod groups;
 mod kinds;
 mod outline;
 mod placing;

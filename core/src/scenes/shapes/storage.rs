@@ -144,11 +144,36 @@ pub fn nightstand(b: &mut MeshBuilder, s: Vec3, dice: &mut Dice) {
 }
 
 pub fn file_cabinet(b: &mut MeshBuilder, s: Vec3, dice: &mut Dice) {
+    let half = s * 0.5;
     let finish = Material::new(
         Surface::Metal,
-        any(dice, &[0x8E9398, 0x5F666B, 0xB9B6AA, 0x4B5A66]),
+        any(dice, &[0x8E9398, 0x5F666B, 0xC4C0B2, 0x4B5A66]),
     );
-    case(b, s, finish, 1, ((s.z / 0.32) as u32).clamp(2, 5), false);
+    b.material(finish.shade(0.8));
+    b.cuboid(
+        vec3(-half.x, -half.y + 0.02, 0.0),
+        vec3(half.x, half.y, s.z),
+    );
+    let drawers = ((s.z / 0.32) as u32).clamp(2, 5);
+    let height = (s.z - 0.04) / drawers as f32;
+    for i in 0..drawers {
+        let low = 0.03 + height * i as f32;
+        b.material(finish);
+        b.cuboid(
+            vec3(-half.x + 0.012, -half.y + 0.005, low),
+            vec3(half.x - 0.012, -half.y + 0.021, low + height - 0.02),
+        );
+        b.material(Material::new(Surface::Plastic, 0x202224));
+        b.block(
+            vec3(0.0, -half.y + 0.004, low + height * 0.72),
+            vec3(half.x * 0.7, 0.012, 0.03),
+        );
+        b.material(Material::new(Surface::Paint, 0xF0EEE4));
+        b.block(
+            vec3(0.0, -half.y + 0.005, low + height * 0.45),
+            vec3(half.x * 0.45, 0.006, 0.045),
+        );
+    }
 }
 
 pub fn cardboard_box(b: &mut MeshBuilder, s: Vec3, dice: &mut Dice) {

@@ -196,8 +196,8 @@ pub fn clock(b: &mut MeshBuilder, s: Vec3, dice: &mut Dice) {
     disc(b, 0.86, [-half.y * 0.85, 0.0]);
     b.material(Material::new(Surface::Paint, 0x151515));
     for (angle, length) in [
-        (dice.between(0.0, 6.28), 0.45),
-        (dice.between(0.0, 6.28), 0.68),
+        (dice.between(0.0, std::f32::consts::TAU), 0.45),
+        (dice.between(0.0, std::f32::consts::TAU), 0.68),
     ] {
         let tip = center
             + vec3(

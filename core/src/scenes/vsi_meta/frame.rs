@@ -88,6 +88,6 @@ fn oriented(name: &str, b: &AnnotatedBox, target: Vec3) -> OrientedBox {
     OrientedBox {
         center: b.center,
         half_extents: Vec3::new(half[width], half[depth], half[up]),
-        rotation: Quat::from_mat3(&axes).normalize(),
+        rotation: Quat::from_mat3(&axes),
     }
 }
