@@ -2,10 +2,8 @@
 //! as one run of `<|image_pad|>` between `<|vision_start|>` and `<|vision_end|>`.
 
 use super::{ProcessorError, Tokenizer};
+use crate::samples::prompts::DEFAULT_SYSTEM;
 use std::ops::Range;
-
-/// What Qwen2.5-VL is told first when a conversation does not begin with a system message.
-pub const DEFAULT_SYSTEM_PROMPT: &str = "You are a helpful assistant.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -75,7 +73,7 @@ pub(super) fn segments(messages: &[Message], add_generation_prompt: bool) -> Vec
         .first()
         .is_some_and(|message| message.role != Role::System)
     {
-        turn(&mut segments, &Message::system(DEFAULT_SYSTEM_PROMPT));
+        turn(&mut segments, &Message::system(DEFAULT_SYSTEM));
     }
     for message in messages {
         turn(&mut segments, message);
@@ -183,7 +181,7 @@ mod tests {
     fn a_conversation_without_a_system_message_gets_the_usual_one() {
         let with = segments(
             &[
-                Message::system(DEFAULT_SYSTEM_PROMPT),
+                Message::system(DEFAULT_SYSTEM),
                 Message::user(0..1, "Where?"),
             ],
             true,

@@ -12,7 +12,7 @@ mod preprocess;
 mod resize;
 mod tokenizer;
 
-pub use chat::{Content, DEFAULT_SYSTEM_PROMPT, Message, Role};
+pub use chat::{Content, Message, Role};
 pub use error::ProcessorError;
 pub use preprocess::{ImageProcessor, PixelPatches, smart_resize};
 pub use tokenizer::{SpecialTokens, TokenStream, Tokenizer};
