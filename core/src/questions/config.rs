@@ -37,6 +37,8 @@ pub struct QuestionConfig {
     pub min_box_side: u32,
     /// Where the category of an object that is asked about occurs only once.
     pub unique_category: UniqueCategory,
+    /// Categories that a person may take for one another: for uniqueness, all of a group count as one.
+    pub confusable: Vec<Vec<String>>,
     /// An object of the same category counts against uniqueness when at least this many of its pixels are
     /// in sight.
     pub min_rival_pixels: u32,
@@ -54,6 +56,28 @@ pub struct QuestionConfig {
     /// What rooms are generated, where the source is `rooms:COUNT`.
     pub rooms: RoomOptions,
 }
+
+/// Default groups of [`QuestionConfig::confusable`].
+const CONFUSABLE: [&[&str]; 10] = [
+    &["chair", "armchair"],
+    &["table", "desk", "coffee table"],
+    &["tv", "monitor"],
+    &[
+        "cabinet",
+        "file cabinet",
+        "dresser",
+        "nightstand",
+        "wardrobe",
+        "closet",
+        "shoe rack",
+    ],
+    &["trash can", "trash bin", "bucket", "basket"],
+    &["lamp", "table lamp", "ceiling light"],
+    &["fan", "exhaust fan"],
+    &["box", "crate"],
+    &["pillow", "cushion"],
+    &["blanket", "towel"],
+];
 
 /// Named starting points.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +134,14 @@ impl Preset {
 }
 
 impl QuestionConfig {
+    /// Whether things of these categories may be taken for one another.
+    pub fn are_alike(&self, one: &str, other: &str) -> bool {
+        let both = |group: &Vec<String>| {
+            group.iter().any(|name| name == one) && group.iter().any(|name| name == other)
+        };
+        one == other || self.confusable.iter().any(both)
+    }
+
     pub fn preset(preset: Preset) -> Self {
         let default = Self {
             preset,
@@ -125,6 +157,10 @@ impl QuestionConfig {
             min_box_share: 0.0075,
             min_box_side: 12,
             unique_category: UniqueCategory::Frame,
+            confusable: CONFUSABLE
+                .iter()
+                .map(|group| group.iter().map(|&name| name.to_owned()).collect())
+                .collect(),
             min_rival_pixels: 30,
             categories: Vec::new(),
             foundation: true,

@@ -39,7 +39,7 @@ pub fn eligible<'a>(
     let min_side = config.min_box_side as f32;
     let is_unique = |observation: &Observation| match config.unique_category {
         UniqueCategory::Frame => !observations.iter().any(|other| {
-            other.category == observation.category
+            config.are_alike(&other.category, &observation.category)
                 && other.instance != observation.instance
                 && other.visible_pixels >= config.min_rival_pixels
         }),
@@ -47,7 +47,7 @@ pub fn eligible<'a>(
             scene
                 .objects
                 .iter()
-                .filter(|object| object.category == observation.category)
+                .filter(|object| config.are_alike(&object.category, &observation.category))
                 .count()
                 == 1
         }
@@ -186,6 +186,8 @@ mod tests {
             observation(5, "cup", [0.0, 300.0, 20.0, 320.0], 1.0),
             observation(6, "bed", [400.0, 300.0, 600.0, 480.0], 0.9),
             observation(7, "bed", [399.0, 300.0, 400.0, 303.0], 0.9),
+            observation(8, "desk", [0.0, 0.0, 100.0, 100.0], 1.0),
+            observation(9, "table", [200.0, 0.0, 300.0, 100.0], 1.0),
         ];
         let config = QuestionConfig::default();
         let ids: Vec<_> = eligible(&empty_scene(), &observations, &config)

@@ -69,8 +69,8 @@ pub fn observe(
 
 /// Pixels of one instance: how many, and where the outermost lie.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Footprint {
-    pub pixels: u32,
+struct Footprint {
+    pixels: u32,
     /// Inclusive.
     x: [u32; 2],
     y: [u32; 2],
@@ -134,4 +134,119 @@ fn corners_in_sight(bounds: &OrientedBox, camera: &Camera, frame: &RenderedFrame
         .filter(|corner| in_sight(corner))
         .count() as f32
         / 8.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{Intrinsics, Pose};
+    use crate::scenes::rooms::{self, RoomOptions};
+    use crate::scenes::{Object, stand_points};
+
+    fn observed(scene: &Scene, camera: &Camera, rule: VisibilityRule) -> Vec<Observation> {
+        let renderer = Renderer::new(scene);
+        observe(scene, &renderer, camera, &renderer.render(camera), rule)
+    }
+
+    /// A hall with a wardrobe four metres before the camera.
+    fn one_wardrobe() -> (Scene, Camera) {
+        let mut scene = rooms::generate(1, 0, &RoomOptions::default());
+        let corner = glam::vec2(5.0, 5.0);
+        scene.room.outline = vec![
+            -corner,
+            glam::vec2(5.0, -5.0),
+            corner,
+            glam::vec2(-5.0, 5.0),
+        ];
+        scene.objects = vec![Object {
+            id: 7,
+            category: "wardrobe".to_owned(),
+            bounds: OrientedBox {
+                center: Vec3::new(0.0, 2.0, 1.0),
+                half_extents: Vec3::new(0.5, 0.3, 1.0),
+                rotation: glam::Quat::IDENTITY,
+            },
+            support: None,
+            style: 1,
+        }];
+        let camera = Camera {
+            pose: Pose::look_at(Vec3::new(0.0, -2.0, 1.0), Vec3::new(0.0, 2.0, 1.0)),
+            intrinsics: Intrinsics::from_horizontal_fov(160, 120, 1.0),
+            time: None,
+        };
+        (scene, camera)
+    }
+
+    #[test]
+    fn an_object_alone_is_wholly_visible_and_one_cut_by_the_border_in_part() {
+        let (mut scene, camera) = one_wardrobe();
+        for rule in [VisibilityRule::Pixels, VisibilityRule::Viewspatial] {
+            let [wardrobe] = &observed(&scene, &camera, rule)[..] else {
+                panic!("one object")
+            };
+            assert_eq!(wardrobe.instance, 7);
+            // The four corners at its back are hidden behind it.
+            let expected = if rule == VisibilityRule::Pixels {
+                1.0
+            } else {
+                0.5
+            };
+            assert_eq!(wardrobe.visibility, expected);
+            assert!((wardrobe.camera_position - Vec3::new(0.0, 0.0, 4.0)).length() < 1e-4);
+        }
+        // Its left edge is now in the middle of the picture's right border.
+        scene.objects[0].bounds.center.x = 3.7 * libm::tanf(0.5);
+        let cut = &observed(&scene, &camera, VisibilityRule::Pixels)[0];
+        assert!((0.35..0.6).contains(&cut.visibility), "{}", cut.visibility);
+    }
+
+    #[test]
+    fn what_stands_before_an_object_takes_from_its_visibility() {
+        let (mut scene, camera) = one_wardrobe();
+        let mut screen = scene.objects[0].clone();
+        screen.id = 9;
+        screen.bounds.center = Vec3::new(0.5, 1.0, 1.05);
+        screen.bounds.half_extents = Vec3::new(0.5, 0.1, 1.05);
+        scene.objects.push(screen);
+        let seen = observed(&scene, &camera, VisibilityRule::Pixels);
+        assert_eq!(seen.len(), 2);
+        assert!(
+            (0.3..0.7).contains(&seen[0].visibility),
+            "{}",
+            seen[0].visibility
+        );
+        assert!(seen[1].visibility > 0.97, "{}", seen[1].visibility);
+    }
+
+    #[test]
+    fn pixel_boxes_are_tight_in_any_room() {
+        for index in 0..4 {
+            let mut scene = rooms::generate(11, index, &RoomOptions::default());
+            let intrinsics = Intrinsics::from_horizontal_fov(96, 72, 1.1);
+            scene.cameras = stand_points(&scene, 3, intrinsics, index);
+            let renderer = Renderer::new(&scene);
+            for camera in &scene.cameras {
+                let frame = renderer.render(camera);
+                let seen = observe(&scene, &renderer, camera, &frame, VisibilityRule::Pixels);
+                let shown = frame.instances.iter().filter(|&&id| id > 0).count();
+                assert_eq!(
+                    shown,
+                    seen.iter()
+                        .map(|o| o.visible_pixels as usize)
+                        .sum::<usize>()
+                );
+                for observation in seen {
+                    let [x1, y1, x2, y2] = observation.bbox_2d().map(|side| side as usize);
+                    let shows =
+                        |x: usize, y: usize| frame.instances[y * 96 + x] == observation.instance;
+                    assert!((y1..y2).any(|y| shows(x1, y)) && (y1..y2).any(|y| shows(x2 - 1, y)));
+                    assert!((x1..x2).any(|x| shows(x, y1)) && (x1..x2).any(|x| shows(x, y2 - 1)));
+                    let within = (y1..y2).flat_map(|y| (x1..x2).map(move |x| (x, y)));
+                    let count = within.filter(|&(x, y)| shows(x, y)).count();
+                    assert_eq!(count, observation.visible_pixels as usize);
+                    assert!(observation.visibility > 0.0 && observation.visibility <= 1.0);
+                }
+            }
+        }
+    }
 }
