@@ -1,15 +1,24 @@
 //! From what is visible to colours: light, materials, mirrors, smooth edges.
 
-use super::raster::{EMPTY, Visibility};
+use super::raster::EMPTY;
 use super::{Face, Renderer, Visible, pattern, shading};
 use crate::scenes::{Camera, Surface};
 use glam::{Vec2, Vec3, vec2};
 
 /// What the colours of one picture are worked out from.
 #[derive(Debug)]
-struct Frame<'a> {
+pub struct Frame<'a> {
     view: shading::View,
     visible: &'a [Visible],
+}
+
+impl<'a> Frame<'a> {
+    pub fn new(camera: &Camera, visible: &'a [Visible]) -> Self {
+        Self {
+            view: shading::View::new(camera),
+            visible,
+        }
+    }
 }
 
 /// The light on a place.
@@ -31,97 +40,92 @@ impl Shade {
     }
 }
 
-/// Pixels from one post to the next, see [`Renderer::resolve`].
+/// Pixels from one post to the next, see [`Renderer::color_row`].
 const POSTS: usize = 8;
 /// Not one triangle.
 const MIXED: u32 = EMPTY - 1;
 
 impl Renderer {
-    /// Mixes the nine samples in and on the border of each pixel, the middle one counting most.
-    pub(super) fn resolve(
-        &self,
-        camera: &Camera,
-        visible: &[Visible],
-        samples: &Visibility,
-    ) -> image::RgbImage {
-        let frame = Frame {
-            view: shading::View::new(camera),
-            visible,
-        };
+    /// Colours one row of pixels, given the triangles of the three rows of samples above, in and below it.
+    /// A pixel mixes the nine samples in and around it, the middle one counting most.
+    pub(super) fn color_row(&self, frame: &Frame, y: usize, rows: [&[u32]; 3], line: &mut [u8]) {
         let tones = shading::tones();
-        let (width, height) = (
-            camera.intrinsics.width as usize,
-            camera.intrinsics.height as usize,
-        );
-        let mut pixels = vec![0; width * height * 3];
-        let mut posts: Vec<(u32, Shade)> = Vec::new();
-        let mut columns = vec![EMPTY; samples.width];
-        for (y, line) in pixels.chunks_exact_mut((width * 3).max(1)).enumerate() {
-            let rows = [0, 1, 2]
-                .map(|i| &samples.triangle[(2 * y + i) * samples.width..][..samples.width]);
-            // Where the three rows agree: the triangle; elsewhere a number that no triangle has.
-            for (i, column) in columns.iter_mut().enumerate() {
-                let (a, b, c) = (rows[0][i], rows[1][i], rows[2][i]);
-                *column = if a == b && b == c { b } else { MIXED };
-            }
-            let at = |x: usize| vec2(x as f32 + 0.5, y as f32 + 0.5);
-            // Light changes slowly along a triangle: it is worked out at posts some pixels apart.
-            posts.clear();
-            for x in (0..width + POSTS).step_by(POSTS) {
+        let at = |x: usize| vec2(x as f32 + 0.5, y as f32 + 0.5);
+        // Light changes slowly along a triangle: it is worked out at posts some pixels apart.
+        let posts: Vec<(u32, Shade)> = (0..line.len() / 3 + POSTS)
+            .step_by(POSTS)
+            .map(|x| {
                 let triangle = rows[1].get(2 * x + 1).copied().unwrap_or(EMPTY);
-                posts.push((triangle, self.shade(&frame, triangle, at(x))));
-            }
-            for (x, (pixel, three)) in line
-                .chunks_exact_mut(3)
-                .zip(columns.windows(3).step_by(2))
-                .enumerate()
-            {
-                let triangle = three[1];
-                let color = if triangle != MIXED && three[0] == triangle && three[2] == triangle {
-                    let (left, right) = (&posts[x / POSTS], &posts[x / POSTS + 1]);
-                    let shade = if left.0 == triangle && right.0 == triangle {
-                        left.1.mix(&right.1, (x % POSTS) as f32 / POSTS as f32)
-                    } else {
-                        self.shade(&frame, triangle, at(x))
-                    };
-                    self.color(&frame, triangle, at(x), &shade)
+                (triangle, self.shade(frame, triangle, at(x)))
+            })
+            .collect();
+        // Where the three rows agree: the triangle; elsewhere a number that no triangle has.
+        let agreed: Vec<u32> = rows[0]
+            .iter()
+            .zip(rows[1])
+            .zip(rows[2])
+            .map(|((&a, &b), &c)| if a == b && b == c { b } else { MIXED })
+            .collect();
+        let pixels = line.chunks_exact_mut(3).zip(agreed.windows(3).step_by(2));
+        for (x, (pixel, three)) in pixels.enumerate() {
+            let triangle = three[1];
+            let color = if triangle != MIXED && three[0] == triangle && three[2] == triangle {
+                let (left, right) = (&posts[x / POSTS], &posts[x / POSTS + 1]);
+                let shade = if left.0 == triangle && right.0 == triangle {
+                    left.1.mix(&right.1, (x % POSTS) as f32 / POSTS as f32)
                 } else {
-                    self.mixed(&frame, rows.map(|row| &row[2 * x..2 * x + 3]), at(x))
+                    self.shade(frame, triangle, at(x))
                 };
-                for (byte, light) in pixel.iter_mut().zip(color.to_array()) {
-                    *byte = tones.byte(light);
-                }
+                self.color(frame, triangle, at(x), &shade)
+            } else {
+                self.mixed(frame, rows.map(|row| &row[2 * x..2 * x + 3]), at(x))
+            };
+            for (byte, light) in pixel.iter_mut().zip(color.to_array()) {
+                *byte = tones.byte(light);
             }
         }
-        image::RgbImage::from_raw(camera.intrinsics.width, camera.intrinsics.height, pixels)
-            .unwrap_or_default()
     }
 
     /// The colour of a pixel that shows several triangles.
     fn mixed(&self, frame: &Frame, around: [&[u32]; 3], middle: Vec2) -> Vec3 {
         const WEIGHTS: [[f32; 3]; 3] = [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]];
-        let mut sum = Vec3::ZERO;
-        let mut done = [EMPTY; 9];
+        // Each triangle with its weight and its weighted place.
+        let mut shown = [(EMPTY, 0.0, Vec2::ZERO); 9];
         let mut count = 0;
-        let mut empty = true;
-        for triangle in around.into_iter().flatten().copied() {
-            if done[..count].contains(&triangle) || (triangle == EMPTY && !empty) {
-                continue;
-            }
-            empty &= triangle != EMPTY;
-            done[count] = triangle;
-            count += 1;
-            let (mut weight, mut place) = (0.0, Vec2::ZERO);
-            for (i, three) in around.iter().enumerate() {
-                for (j, _) in three.iter().enumerate().filter(|(_, t)| **t == triangle) {
-                    weight += WEIGHTS[i][j];
-                    place += vec2(j as f32 - 1.0, i as f32 - 1.0) * (0.5 * WEIGHTS[i][j]);
+        for (i, three) in around.iter().enumerate() {
+            for (j, &triangle) in three.iter().enumerate() {
+                let weight = WEIGHTS[i][j];
+                let place = vec2(j as f32 - 1.0, i as f32 - 1.0) * (0.5 * weight);
+                let known = (0..count).find(|&k| {
+                    shown[k].0 == triangle || self.alike(frame, shown[k].0, triangle, middle)
+                });
+                match known {
+                    Some(k) => shown[k] = (shown[k].0, shown[k].1 + weight, shown[k].2 + place),
+                    None => {
+                        shown[count] = (triangle, weight, place);
+                        count += 1;
+                    }
                 }
             }
-            let place = middle + place / weight;
-            sum += self.color(frame, triangle, place, &self.shade(frame, triangle, place)) * weight;
         }
-        sum / 16.0
+        let colors = shown[..count].iter().map(|&(triangle, weight, place)| {
+            let place = middle + place / weight;
+            self.color(frame, triangle, place, &self.shade(frame, triangle, place)) * weight
+        });
+        colors.sum::<Vec3>() / 16.0
+    }
+
+    /// Whether two triangles are neighbours on a rounded surface, so that one may stand for both in a pixel.
+    fn alike(&self, frame: &Frame, a: u32, b: u32, pixel: Vec2) -> bool {
+        let visible = |i: u32| frame.visible.get(i as usize);
+        let (Some(a), Some(b)) = (visible(a), visible(b)) else {
+            return false;
+        };
+        let (first, second) = (&self.faces[a.face as usize], &self.faces[b.face as usize]);
+        first.smooth
+            && first.material == second.material
+            && first.normal.dot(second.normal) > 0.8
+            && (a.plane.depth(pixel) / b.plane.depth(pixel) - 1.0).abs() < 0.02
     }
 
     /// The light on a triangle at this place of the picture.

@@ -78,7 +78,7 @@ impl Lights {
         let lamp = lamp / squared.sqrt();
         let facing = normal.dot(lamp);
         if facing > 0.0 {
-            light += self.lamp_color * (facing * lit * 1.5 / (1.0 + 0.35 * squared));
+            light += self.lamp_color * (facing * lit * 1.3 / (1.0 + 0.35 * squared));
             highlight += shine(normal, lamp, to_eye) * lit;
         }
         for window in &self.windows {

@@ -19,7 +19,7 @@ pub use benchmark::{Throughput, benchmark};
 
 use crate::geometry::Intrinsics;
 use crate::scenes::{self, Camera, Scene};
-use glam::{Mat3, Vec3, vec2};
+use glam::{Mat3, Vec2, Vec3, vec2};
 use light::{Caster, Lights, ShadowMap};
 use raster::{DepthPlane, NEAR, Visibility};
 use std::ops::Range;
@@ -100,6 +100,36 @@ struct Visible {
     plane: DepthPlane,
 }
 
+/// A triangle, or what the near plane left of it, on the picture.
+#[derive(Debug, Clone, Copy)]
+struct Projection {
+    /// In samples.
+    corners: [Vec2; 3],
+    /// Over samples.
+    plane: DepthPlane,
+    /// Index into [`Projected::visible`].
+    id: u32,
+}
+
+/// All that may be seen in a picture. Samples lie half a pixel apart: those with two odd coordinates are the
+/// middles of pixels.
+#[derive(Debug)]
+struct Projected {
+    visible: Vec<Visible>,
+    triangles: Vec<Projection>,
+}
+
+impl Projected {
+    fn fill(&self, samples: &mut Visibility) {
+        for triangle in &self.triangles {
+            samples.fill(triangle.corners, triangle.plane, triangle.id);
+        }
+    }
+}
+
+/// Rows of pixels that are drawn at once.
+const BAND: usize = 16;
+
 impl Renderer {
     /// What this camera sees.
     pub fn render(&self, camera: &Camera) -> RenderedFrame {
@@ -107,20 +137,30 @@ impl Renderer {
             camera.intrinsics.width as usize,
             camera.intrinsics.height as usize,
         );
-        let mut samples = Visibility::new(2 * width + 1, 2 * height + 1);
-        let visible = self.rasterize(camera, &mut samples);
+        let projected = self.project(camera);
+        let frame = coloring::Frame::new(camera, &projected.visible);
+        let mut color = vec![0; width * height * 3];
         let mut depth = Vec::with_capacity(width * height);
         let mut instances = Vec::with_capacity(width * height);
-        for y in 0..height {
-            let row = (2 * y + 1) * samples.width;
-            for sample in (0..width).map(|x| row + 2 * x + 1) {
-                let inverse = samples.inverse_depth[sample];
-                depth.push(if inverse > 0.0 { 1.0 / inverse } else { 0.0 });
-                let triangle = visible.get(samples.triangle[sample] as usize);
-                instances.push(triangle.map_or(0, |v| self.part_of(v).id));
+        // A few rows at a time, so that the samples stay in the processor's cache.
+        let mut samples = Visibility::new(2 * width + 1, 2 * BAND + 1);
+        for (band, pixels) in color.chunks_mut((width * 3 * BAND).max(1)).enumerate() {
+            samples.restart(2 * BAND * band);
+            projected.fill(&mut samples);
+            for (y, line) in pixels.chunks_exact_mut(width * 3).enumerate() {
+                let row = (2 * y + 1) * samples.width;
+                for sample in (0..width).map(|x| row + 2 * x + 1) {
+                    let inverse = samples.inverse_depth[sample];
+                    depth.push(if inverse > 0.0 { 1.0 / inverse } else { 0.0 });
+                    let triangle = projected.visible.get(samples.triangle[sample] as usize);
+                    instances.push(triangle.map_or(0, |v| self.part_of(v).id));
+                }
+                let rows = [0, 1, 2].map(|i| samples.row(2 * y + i));
+                self.color_row(&frame, band * BAND + y, rows, line);
             }
         }
-        let color = self.resolve(camera, &visible, &samples);
+        let color =
+            image::RgbImage::from_raw(width as u32, height as u32, color).unwrap_or_default();
         RenderedFrame {
             color,
             depth,
@@ -132,9 +172,8 @@ impl Renderer {
         &self.parts[self.faces[visible.face as usize].part as usize]
     }
 
-    /// Fills the samples, which lie half a pixel apart: those with two odd coordinates are the middles of
-    /// pixels. Their triangle numbers index the list returned.
-    fn rasterize(&self, camera: &Camera, samples: &mut Visibility) -> Vec<Visible> {
+    /// The triangles that face the camera, in samples.
+    fn project(&self, camera: &Camera) -> Projected {
         let intrinsics = &camera.intrinsics;
         let focal = vec2(intrinsics.fx, intrinsics.fy);
         let middle = vec2(intrinsics.cx, intrinsics.cy);
@@ -142,7 +181,7 @@ impl Renderer {
         let (fine_focal, fine_middle) = (focal * 2.0, middle * 2.0 + 0.5);
         let to_camera = Mat3::from_quat(camera.pose.rotation).transpose();
         let eye = camera.pose.translation;
-        let mut visible = Vec::new();
+        let (mut visible, mut triangles) = (Vec::new(), Vec::new());
         let mut moved: Vec<Vec3> = Vec::new();
         let mut last: Option<usize> = None;
         for part in &self.parts {
@@ -188,11 +227,16 @@ impl Renderer {
                 last = Some(index);
                 let id = visible.len() as u32 - 1;
                 for i in 2..count {
-                    samples.fill([projected[0], projected[i - 1], projected[i]], fine, id);
+                    let corners = [projected[0], projected[i - 1], projected[i]];
+                    triangles.push(Projection {
+                        corners,
+                        plane: fine,
+                        id,
+                    });
                 }
             }
         }
-        visible
+        Projected { visible, triangles }
     }
 }
 

@@ -44,17 +44,17 @@ pub fn look(material: &Material, place: &Place) -> Look {
         },
         Surface::Leather => Look {
             gloss: 0.10,
-            ..dull(base * (0.9 + 0.2 * place.fine(0.03) * noise(uv * 30.0, seed)))
+            ..dull(base * (1.0 + 0.2 * place.ripple(0.03, uv * 30.0, seed)))
         },
         Surface::Ceramic => Look {
             gloss: 0.5,
             ..dull(base)
         },
         Surface::Metal => {
-            let brushed = noise(vec2(uv.x * 6.0, uv.y * 160.0), seed) - 0.5;
+            let brushed = place.ripple(0.006, vec2(uv.x * 6.0, uv.y * 160.0), seed);
             Look {
                 gloss: 0.45,
-                ..dull(base * (1.0 + 0.12 * place.fine(0.006) * brushed))
+                ..dull(base * (1.0 + 0.12 * brushed))
             }
         }
         Surface::Wood => Look {
@@ -62,9 +62,9 @@ pub fn look(material: &Material, place: &Place) -> Look {
             ..dull(base * place.grain(seed))
         },
         Surface::Fabric => {
-            let weave = noise(uv * 90.0, seed) - 0.5;
+            let weave = place.ripple(0.012, uv * 90.0, seed);
             let worn = noise(uv * 7.0, seed ^ 5) - 0.5;
-            dull(base * (1.0 + 0.3 * place.fine(0.012) * weave + 0.12 * worn))
+            dull(base * (1.0 + 0.3 * weave + 0.12 * worn))
         }
         Surface::Drapery => {
             let across = if place.axis == 0 {
@@ -82,7 +82,7 @@ pub fn look(material: &Material, place: &Place) -> Look {
             } else {
                 base.lerp(Vec3::ONE, 0.6)
             };
-            dull(mixed * (1.0 + 0.2 * place.fine(0.012) * (noise(uv * 90.0, seed) - 0.5)))
+            dull(mixed * (1.0 + 0.2 * place.ripple(0.012, uv * 90.0, seed)))
         }
         Surface::Tiles => {
             let cell = uv / material.scale;
@@ -101,17 +101,16 @@ pub fn look(material: &Material, place: &Place) -> Look {
             let joint = place
                 .line(fraction(cell.y), material.scale, 0.004)
                 .max(place.line(fraction(cell.x), 1.4, 0.004));
-            let grain =
-                1.0 + place.fine(0.02) * 0.35 * (noise(vec2(uv.x * 3.0, uv.y * 55.0), seed) - 0.5);
+            let grain = 1.0 + 0.35 * place.ripple(0.02, vec2(uv.x * 3.0, uv.y * 55.0), seed);
             Look {
                 gloss: 0.12,
                 ..dull(base * shade * grain * (1.0 - 0.55 * joint))
             }
         }
         Surface::Carpet => {
-            let pile = noise(uv * 120.0, seed) - 0.5;
+            let pile = place.ripple(0.01, uv * 120.0, seed);
             let traffic = noise(uv * 2.5, seed ^ 9) - 0.5;
-            dull(base * (1.0 + 0.4 * place.fine(0.01) * pile + 0.12 * traffic))
+            dull(base * (1.0 + 0.4 * pile + 0.12 * traffic))
         }
         Surface::Bricks => {
             let row = floor(uv.y / 0.075);
@@ -260,6 +259,16 @@ impl Place {
         (1.4 - self.footprint / size).clamp(0.0, 1.0)
     }
 
+    /// Noise about 0, -0.5..=0.5, faded out where it is too fine for the pixel.
+    fn ripple(&self, size: f32, p: Vec2, seed: u32) -> f32 {
+        let strength = self.fine(size);
+        if strength > 0.0 {
+            strength * (noise(p, seed) - 0.5)
+        } else {
+            0.0
+        }
+    }
+
     /// How much of the pixel a joint `width` metres wide covers, at a fraction of a period of `scale` metres.
     fn line(&self, fraction: f32, scale: f32, width: f32) -> f32 {
         let distance = (0.5 - (fraction - 0.5).abs()) * scale;
@@ -287,9 +296,9 @@ impl Place {
         } else {
             vec2(uv.y, uv.x)
         };
-        let wide = noise(vec2(p.x * 1.5, p.y * 22.0), seed);
-        let fine = noise(vec2(p.x * 5.0, p.y * 110.0), seed ^ 3);
-        1.0 + 0.42 * self.fine(0.05) * (wide - 0.5) + 0.22 * self.fine(0.01) * (fine - 0.5)
+        let wide = self.ripple(0.05, vec2(p.x * 1.5, p.y * 22.0), seed);
+        let fine = self.ripple(0.01, vec2(p.x * 5.0, p.y * 110.0), seed ^ 3);
+        1.0 + 0.42 * wide + 0.22 * fine
     }
 }
 

@@ -8,11 +8,13 @@ pub const NEAR: f32 = 0.05;
 /// No triangle.
 pub const EMPTY: u32 = u32::MAX;
 
-/// Nearest triangle and its inverse depth at every sample.
+/// Nearest triangle and its inverse depth at every sample, of a picture or of some of its rows.
 #[derive(Debug, Default)]
 pub struct Visibility {
     pub width: usize,
     pub height: usize,
+    /// The picture's row that the first row here is.
+    top: usize,
     /// 1 / metres along the camera's Z; 0 where nothing is.
     pub inverse_depth: Vec<f32>,
     pub triangle: Vec<u32>,
@@ -31,9 +33,22 @@ impl Visibility {
         Self {
             width,
             height,
+            top: 0,
             inverse_depth: vec![0.0; width * height],
             triangle: vec![EMPTY; width * height],
         }
+    }
+
+    /// Empties the samples, to be filled with the picture's rows from `top` on.
+    pub fn restart(&mut self, top: usize) {
+        self.top = top;
+        self.inverse_depth.fill(0.0);
+        self.triangle.fill(EMPTY);
+    }
+
+    /// The triangles of a row, counted from the first row here.
+    pub fn row(&self, row: usize) -> &[u32] {
+        &self.triangle[row * self.width..(row + 1) * self.width]
     }
 
     /// Draws a triangle given in samples (the middle of the first sample is at 0.5, 0.5).
@@ -51,10 +66,8 @@ impl Visibility {
                 std::mem::swap(&mut a, &mut b);
             }
         }
-        let (top, bottom) = (
-            first_sample(a.y, self.height),
-            first_sample(c.y, self.height),
-        );
+        let end = self.top + self.height;
+        let (top, bottom) = (first_sample(a.y, end).max(self.top), first_sample(c.y, end));
         if top >= bottom {
             return;
         }
@@ -74,7 +87,8 @@ impl Visibility {
                 continue;
             }
             let base = plane.origin + plane.dy * y + plane.dx * (start as f32 + 0.5);
-            let range = row * self.width + start..row * self.width + end;
+            let first = (row - self.top) * self.width;
+            let range = first + start..first + end;
             let depths = &mut self.inverse_depth[range.clone()];
             let triangles = &mut self.triangle[range][..depths.len()];
             // Written without a branch, so that several samples are done at once.

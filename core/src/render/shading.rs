@@ -14,7 +14,8 @@ pub struct View {
     /// Width of a pixel at a depth of one metre.
     pub pixel_size: f32,
     axes: Mat3,
-    focal: Vec2,
+    /// 1 / focal length.
+    slope: Vec2,
     center: Vec2,
 }
 
@@ -25,14 +26,14 @@ impl View {
             eye: camera.pose.translation,
             pixel_size: 1.0 / i.fx,
             axes: Mat3::from_quat(camera.pose.rotation),
-            focal: Vec2::new(i.fx, i.fy),
+            slope: Vec2::new(i.fx, i.fy).recip(),
             center: Vec2::new(i.cx, i.cy),
         }
     }
 
     /// The place in the world seen in this pixel at this depth.
     pub fn position(&self, pixel: Vec2, depth: f32) -> Vec3 {
-        let ray = (pixel - self.center) / self.focal;
+        let ray = (pixel - self.center) * self.slope;
         self.eye + self.axes * (ray.extend(1.0) * depth)
     }
 }

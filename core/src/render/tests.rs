@@ -71,7 +71,7 @@ fn the_same_scene_gives_the_same_bytes() {
     let first = sum();
     assert_eq!(first, sum());
     // Seen on x86-64; any other machine must agree. Changes with every change of shapes, rooms or light.
-    assert_eq!(first, 0xE6A0_9A40, "{first:#010X}");
+    assert_eq!(first, 0x664A_74D0, "{first:#010X}");
 }
 
 #[test]

@@ -238,7 +238,11 @@ impl Furnisher<'_> {
         }
         let mut stove = None;
         if self.chance(0.9) {
-            stove = self.placer.beside(counter, "stove", side, 0.025);
+            stove = self
+                .placer
+                .beside(counter, "stove", side, 0.025)
+                .or_else(|| self.placer.beside(counter, "stove", -side, 0.025))
+                .or_else(|| self.placer.place("stove"));
         }
         if self.chance(0.85) {
             let placed = self.placer.beside(counter, "refrigerator", -side, 0.04);
