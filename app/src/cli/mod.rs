@@ -1,7 +1,9 @@
 //! The command line. One file a subcommand; JSON goes to stdout and only with `--json`, everything else
 //! for people goes to stderr, and failure is a non-zero exit code.
 
+pub mod ask;
 pub mod data;
+pub mod devices;
 pub mod interrupt;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +20,9 @@ struct Cli {
 enum Command {
     /// Build, describe and check data sets
     Data(data::DataArgs),
+    Ask(ask::AskArgs),
+    /// What models can run on here
+    Devices(devices::DevicesArgs),
 }
 
 /// Runs what the arguments ask for.
@@ -26,9 +31,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         None => Ok(()),
-        Some(command) => match command {
-            Command::Data(args) => data::run(args),
-        },
+        Some(Command::Data(args)) => data::run(args),
+        Some(Command::Ask(args)) => ask::run(&args),
+        Some(Command::Devices(args)) => devices::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

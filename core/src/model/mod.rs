@@ -4,7 +4,9 @@
 //! `device` picks where to compute, `qwen2_5_vl` is the architecture with its weights in and out,
 //! `bundled` the models that need no download.
 
+pub mod bundled;
 pub mod device;
+pub mod fused;
 mod gpu;
 pub mod qwen2_5_vl;
 

@@ -1,18 +1,20 @@
 //! Keys and values of the tokens seen so far.
 
 use burn::tensor::Tensor;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// One cache serves one batch; give it to `Qwen2_5Vl::hidden` with each further piece of the sequences.
 ///
 /// Prompts of a batch are padded on the right, so a shorter row has a gap before its first generated
-/// token; `real_columns` remembers which columns hold tokens.
+/// token; `gaps` remembers the columns that hold padding.
 #[derive(Debug, Clone, Default)]
 pub struct KvCache {
     layers: Vec<Option<(Tensor<4>, Tensor<4>)>>,
     /// Columns in use.
     len: usize,
-    /// For each row, for each column in use, whether it holds a token rather than padding.
-    real_columns: Vec<Vec<bool>>,
+    /// For each row, the columns that hold padding. No rows at all: nowhere.
+    gaps: Arc<[Vec<Range<usize>>]>,
     capacity: usize,
 }
 
@@ -36,10 +38,9 @@ impl KvCache {
 
     /// Keeps only these rows of the batch, in this order.
     pub fn keep_rows(&mut self, rows: &[usize]) {
-        self.real_columns = rows
-            .iter()
-            .map(|row| self.real_columns[*row].clone())
-            .collect();
+        if !self.gaps.is_empty() {
+            self.gaps = rows.iter().map(|row| self.gaps[*row].clone()).collect();
+        }
         for (key, value) in self.layers.iter_mut().flatten() {
             let indices: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
             let indices = Tensor::from_data(
@@ -54,18 +55,24 @@ impl KvCache {
     /// Makes the columns of a new piece known: `width` columns, of which the first `lengths[row]` are real.
     /// Returns how many columns were there before.
     pub(super) fn begin(&mut self, lengths: &[usize], width: usize) -> usize {
-        self.real_columns.resize(lengths.len(), Vec::new());
-        for (row, length) in self.real_columns.iter_mut().zip(lengths) {
-            row.extend((0..width).map(|column| column < *length));
-        }
         let before = self.len;
         self.len += width;
+        if lengths.iter().any(|length| *length < width) {
+            let mut gaps = self.gaps.to_vec();
+            gaps.resize(lengths.len(), Vec::new());
+            for (gaps, length) in gaps.iter_mut().zip(lengths) {
+                if *length < width {
+                    gaps.push(before + length..self.len);
+                }
+            }
+            self.gaps = gaps.into();
+        }
         before
     }
 
-    /// For each row, which columns hold tokens.
-    pub(super) fn real_columns(&self) -> &[Vec<bool>] {
-        &self.real_columns
+    /// For each row, the columns that hold padding; empty when there is none.
+    pub(super) fn gaps(&self) -> Arc<[Vec<Range<usize>>]> {
+        self.gaps.clone()
     }
 
     /// Adds the keys and values of a piece (`[batch, heads, width, head_dim]`) to a layer and returns all

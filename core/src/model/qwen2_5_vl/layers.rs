@@ -2,9 +2,10 @@
 //! parameter's path in the module is its name in the checkpoint.
 
 use super::weights::{Init, Weights};
-use crate::model::ModelError;
+use crate::model::{ModelError, fused};
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation::silu};
+use std::ops::Range;
 
 /// `y = x Wᵀ + b`, with the weight as PyTorch keeps it: `[out, in]`.
 #[derive(Module, Debug)]
@@ -31,6 +32,15 @@ impl Linear {
             false => None,
         };
         Ok(Self { weight, bias })
+    }
+
+    /// The part of the result that these rows of the weight make: `[…, in]` → `[…, rows]`.
+    pub fn forward_rows<const D: usize>(&self, x: Tensor<D>, rows: Range<usize>) -> Tensor<D> {
+        let y = matmul_rows(x, self.weight.val().slice_dim(0, rows.clone()));
+        match &self.bias {
+            Some(bias) => y + bias.val().slice_dim(0, rows).unsqueeze(),
+            None => y,
+        }
     }
 
     /// `[…, in]` → `[…, out]`.
@@ -76,6 +86,9 @@ impl RmsNorm {
     }
 
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if fused::applies(&x) {
+            return fused::rms_norm(x, self.weight.val(), self.epsilon);
+        }
         let mean = x.clone().square().mean_dim(D - 1);
         x * (mean + self.epsilon).sqrt().recip() * self.weight.val().unsqueeze()
     }
@@ -108,7 +121,8 @@ impl Mlp {
     }
 
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.down_proj
-            .forward(silu(self.gate_proj.forward(x.clone())) * self.up_proj.forward(x))
+        let (gate, up) = (self.gate_proj.forward(x.clone()), self.up_proj.forward(x));
+        let gated = if fused::applies(&gate) { fused::gate(gate, up) } else { silu(gate) * up };
+        self.down_proj.forward(gated)
     }
 }

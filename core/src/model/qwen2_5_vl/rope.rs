@@ -1,6 +1,7 @@
 //! Rotary positions: in two dimensions for patches, in three (time, height, width) for tokens.
 
 use super::config::{TextConfig, VisionConfig};
+use crate::model::fused;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// Cosines and sines, shaped to broadcast over `[batch, tokens, heads, head_dim]`.
@@ -58,6 +59,9 @@ impl Rotary {
 
     /// Turns `[batch, tokens, heads, head_dim]`.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        if fused::applies(&x) {
+            return fused::rotate(x, self.cos.clone(), self.sin.clone());
+        }
         let half = x.dims()[3] / 2;
         let first = x.clone().slice_dim(3, 0..half);
         let second = x.clone().slice_dim(3, half..2 * half);

@@ -1,14 +1,14 @@
 //! The language model: grouped-query attention with three-dimensional rotary positions.
 
-use super::attention::{MASKED, attend};
+use super::attention::{Mask, causal_attention};
 use super::cache::KvCache;
 use super::config::TextConfig;
 use super::layers::{Linear, Mlp, RmsNorm};
 use super::rope::Rotary;
 use super::weights::{Init, Weights};
-use crate::model::ModelError;
+use crate::model::{ModelError, fused};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 
 /// `model.*` of a checkpoint.
 #[derive(Module, Debug)]
@@ -109,16 +109,13 @@ impl TextModel {
     ) -> Tensor<3> {
         let [_, tokens, _] = embedded.dims();
         let rotary = Rotary::text(&self.config, positions);
-        let before = cache
-            .as_mut()
-            .map_or(0, |cache| cache.begin(lengths, tokens));
-        let group = self.config.num_attention_heads / self.config.num_key_value_heads;
-        let real = cache.as_ref().map(|cache| cache.real_columns());
-        let bias = attention_bias(before, tokens, group, real, &embedded.device());
+        let before = cache.as_mut().map_or(0, |cache| cache.begin(lengths, tokens));
+        let gaps = cache.as_ref().map_or_else(Default::default, |cache| cache.gaps());
+        let mask = Mask::causal(before, tokens, gaps, fused::applies(&embedded), &embedded.device());
         let mut hidden = embedded;
         for (index, layer) in self.layers.iter().enumerate() {
             let cache = cache.as_mut().map(|cache| (&mut **cache, index));
-            hidden = layer.forward(hidden, &rotary, bias.clone(), cache);
+            hidden = layer.forward(hidden, &rotary, &mask, cache);
         }
         self.norm.forward(hidden)
     }
@@ -131,58 +128,18 @@ impl Embedding {
     }
 }
 
-/// What to add to the scores: tokens see themselves and what came before, never padding in between.
-/// `[batch or 1, 1, group * tokens (or 1), before + tokens]`; `None` when everything may be seen.
-///
-/// Without a cache padding needs no mask: it stands on the right, where causality hides it.
-fn attention_bias(
-    before: usize,
-    tokens: usize,
-    group: usize,
-    real_columns: Option<&[Vec<bool>]>,
-    device: &Device,
-) -> Option<Tensor<4>> {
-    let columns = before + tokens;
-    // Only columns of earlier pieces can hold padding that a real token would see.
-    let gaps = real_columns.filter(|rows| rows.iter().any(|row| row[..before].contains(&false)));
-    if tokens == 1 && gaps.is_none() {
-        return None;
-    }
-    let rows = gaps.map_or(1, <[_]>::len);
-    let mut bias = Vec::with_capacity(rows * group * tokens * columns);
-    for row in 0..rows {
-        let hidden = |column: usize| gaps.is_some_and(|rows| column < before && !rows[row][column]);
-        let start = bias.len();
-        for token in 0..tokens {
-            let masked = |column: usize| column > before + token || hidden(column);
-            bias.extend((0..columns).map(|column| if masked(column) { MASKED } else { 0.0 }));
-        }
-        // The query heads of a group lie one after the other in the rows of the score matrix; a single
-        // token's mask broadcasts over them.
-        let end = bias.len();
-        for _ in 1..if tokens == 1 { 1 } else { group } {
-            bias.extend_from_within(start..end);
-        }
-    }
-    let height = bias.len() / (rows * columns);
-    Some(Tensor::from_data(
-        TensorData::new(bias, [rows, 1, height, columns]),
-        device,
-    ))
-}
-
 impl DecoderLayer {
     fn forward(
         &self,
         hidden: Tensor<3>,
         rotary: &Rotary,
-        bias: Option<Tensor<4>>,
+        mask: &Mask,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<3> {
         let attended = self.self_attn.forward(
             self.input_layernorm.forward(hidden.clone()),
             rotary,
-            bias,
+            mask,
             cache,
         );
         let hidden = hidden + attended;
@@ -198,12 +155,12 @@ impl TextAttention {
         &self,
         hidden: Tensor<3>,
         rotary: &Rotary,
-        bias: Option<Tensor<4>>,
+        mask: &Mask,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<3> {
         let [batch, tokens, size] = hidden.dims();
         let (heads, shared) = (self.heads, self.key_value_heads);
-        let (group, head_dim) = (heads / shared, size / heads);
+        let head_dim = size / heads;
         let query = self
             .q_proj
             .forward(hidden.clone())
@@ -216,17 +173,16 @@ impl TextAttention {
             .v_proj
             .forward(hidden)
             .reshape([batch, tokens, shared, head_dim]);
-        let query = rotary.apply(query).swap_dims(1, 2);
-        let key = rotary.apply(key).swap_dims(1, 2);
-        let value = value.swap_dims(1, 2);
+        let query = rotary.apply(query);
+        let key = rotary.apply(key);
         let (key, value) = match cache {
-            Some((cache, layer)) => cache.extend(layer, key, value),
+            Some((cache, layer)) => {
+                let (key, value) = cache.extend(layer, key.swap_dims(1, 2), value.swap_dims(1, 2));
+                (key.swap_dims(1, 2), value.swap_dims(1, 2))
+            }
             None => (key, value),
         };
-        // All queries that share a key head go into one product, so keys and values are never repeated.
-        let query = query.reshape([batch, shared, group * tokens, head_dim]);
-        let attended = attend(query, key, value, bias).reshape([batch, heads, tokens, head_dim]);
-        self.o_proj
-            .forward(attended.swap_dims(1, 2).reshape([batch, tokens, size]))
+        let attended = causal_attention(query, key, value, mask);
+        self.o_proj.forward(attended.reshape([batch, tokens, size]))
     }
 }

@@ -10,6 +10,7 @@ use super::config::VisionConfig;
 use super::layers::{Linear, Mlp, RmsNorm, matmul_rows};
 use super::rope::Rotary;
 use super::weights::{Init, Weights};
+use crate::model::fused::{self, Pattern};
 use crate::model::ModelError;
 use crate::processor::PixelPatches;
 use burn::module::{Module, Param};
@@ -248,6 +249,16 @@ impl VisionAttention {
     fn forward(&self, hidden: Tensor<3>, rotary: &Rotary, groups: &[WindowGroup]) -> Tensor<3> {
         let [frames, patches, size] = hidden.dims();
         let (heads, head_dim) = (self.heads, size / self.heads);
+        if fused::applies(&hidden) {
+            let shape = [frames, patches, heads, head_dim];
+            let part = |index: usize| {
+                self.qkv.forward_rows(hidden.clone(), index * size..(index + 1) * size).reshape(shape)
+            };
+            let (query, key) = (rotary.apply(part(0)), rotary.apply(part(1)));
+            let pattern = Pattern::Segments(groups.iter().flat_map(WindowGroup::segments).collect());
+            let attended = fused::attention(query, key, part(2), pattern);
+            return self.proj.forward(attended.reshape([frames, patches, size]));
+        }
         let qkv = self
             .qkv
             .forward(hidden)
@@ -311,6 +322,14 @@ struct WindowGroup {
     /// Where they lie among the frame's patches.
     patches: Range<usize>,
     windows: usize,
+}
+
+impl WindowGroup {
+    /// The patches of each window.
+    fn segments(&self) -> impl Iterator<Item = Range<usize>> {
+        let length = self.patches.len() / self.windows;
+        self.patches.clone().step_by(length.max(1)).map(move |start| start..start + length)
+    }
 }
 
 /// How a frame's tokens (squares of patches) are put in window order.

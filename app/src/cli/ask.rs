@@ -1,0 +1,150 @@
+//! `spatial-ladder ask`: a question about pictures, answered in the terminal.
+
+use anyhow::{Context as _, bail};
+use spatial_ladder::answering::{Answer, Answerer, AskOptions, GenerationOptions, Prompt};
+use spatial_ladder::model::{DeviceChoice, device};
+use spatial_ladder::processor::images;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+/// Ask a model about one or several pictures.
+///
+/// By default the question is put into the prompt of stage 1 (localization), and boxes in the answer are
+/// printed in pixels of the first picture. `--thinking` uses the prompt of stage 3 instead, `--raw-prompt`
+/// sends the text as it is. The answer streams to stdout, everything else goes to stderr.
+#[derive(Debug, clap::Args)]
+pub struct AskArgs {
+    /// Model folder in Hugging Face form, or a built-in model: `tiny` (after the ladder),
+    /// `tiny:foundation` (before it)
+    #[arg(long, default_value = "tiny")]
+    pub model: String,
+
+    /// Picture to ask about (JPEG, PNG or WebP); can be repeated
+    #[arg(long = "image", value_name = "FILE", required_unless_present = "video")]
+    pub images: Vec<PathBuf>,
+
+    /// Folder with the frames of a video (not supported by any stage yet)
+    #[arg(long, value_name = "DIR", conflicts_with = "images")]
+    pub video: Option<PathBuf>,
+
+    /// The question, for example "Where is the chair?"
+    #[arg(long, value_name = "TEXT")]
+    pub question: String,
+
+    /// Send the question as the whole user turn, without any instruction around it
+    #[arg(long, conflicts_with = "thinking")]
+    pub raw_prompt: bool,
+
+    /// Ask the model to think first, between <think> tags
+    #[arg(long)]
+    pub thinking: bool,
+
+    /// Longest answer, in tokens
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub max_new_tokens: usize,
+
+    /// 0 always takes the likeliest token; 1 samples as the model would
+    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = temperature)]
+    pub temperature: f32,
+
+    /// Seed for sampling
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+
+    /// auto, cpu, wgpu, vulkan, cuda or cuda:N
+    #[arg(long, value_name = "D", default_value = "auto")]
+    pub device: String,
+
+    /// Print the answer as one JSON object when it is complete, instead of streaming it
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err("give a number from 0 to 100".into()),
+    }
+}
+
+pub fn run(args: &AskArgs) -> anyhow::Result<()> {
+    if let Some(dir) = &args.video {
+        bail!(
+            "{}: video questions come with stage 2; give frames with --image for now",
+            dir.display()
+        );
+    }
+    // What costs nothing is checked before the model is read.
+    let pictures = args
+        .images
+        .iter()
+        .map(|path| images::load(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    let device = args.device.parse::<DeviceChoice>()?.open()?;
+    let answerer = Answerer::load(&args.model, &device)?;
+    log::info!("{} on {}", args.model, device::describe(&device));
+
+    let prompt = match (args.raw_prompt, args.thinking) {
+        (true, _) => Prompt::Raw,
+        (false, true) => Prompt::Thinking,
+        (false, false) => Prompt::Localization,
+    };
+    let generation = GenerationOptions {
+        max_new_tokens: args.max_new_tokens,
+        temperature: args.temperature,
+        seed: args.seed,
+        ..Default::default()
+    };
+    let mut out = std::io::stdout().lock();
+    let stop = super::interrupt::flag();
+    let stream = |text: &str| {
+        if stop.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        if args.json {
+            return ControlFlow::Continue(());
+        }
+        // A closed pipe (`| head`) ends the answer.
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    };
+    let answer = answerer.ask(
+        &pictures,
+        &args.question,
+        &AskOptions { prompt, generation },
+        stream,
+    )?;
+    if args.json {
+        serde_json::to_writer(&mut out, &answer).context("cannot write to stdout")?;
+        return writeln!(out).context("cannot write to stdout");
+    }
+    // A reader that has gone away has seen enough.
+    let _ = writeln!(out);
+    print_summary(&answer);
+    Ok(())
+}
+
+fn print_summary(answer: &Answer) {
+    for found in &answer.boxes {
+        let [x1, y1, x2, y2] = found.bbox_2d;
+        eprintln!("{}: ({x1}, {y1}) – ({x2}, {y2}) pixels", found.label);
+    }
+    for problem in &answer.problems {
+        eprintln!("note: {problem}");
+    }
+    let time = &answer.timings;
+    let rate = time.new_tokens as f64 / time.decode_s.max(1e-6);
+    eprintln!(
+        "{} prompt tokens in {:.2} s (pictures {:.2} s), {} new ones in {:.2} s ({rate:.0} a second); model read in {:.2} s",
+        time.prompt_tokens,
+        time.prefill_s,
+        time.encode_s,
+        time.new_tokens,
+        time.decode_s,
+        time.load_s,
+    );
+}

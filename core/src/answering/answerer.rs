@@ -1,0 +1,281 @@
+//! A model and its processor together: pictures and a question in, an answer with boxes out. The one
+//! way in which the terminal, the window and the page ask.
+
+use super::{AnswerError, Ending, GenerationOptions, GenerationTime, generate, parse};
+#[cfg(not(target_arch = "wasm32"))]
+use super::generate_blocking;
+use crate::model::{ModelError, Qwen2_5Vl, bundled};
+use crate::processor::{Encoded, Message, PixelPatches, Processor};
+use crate::samples::{GroundedBox, prompts};
+use burn::tensor::Device;
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+use web_time::Instant;
+
+/// What is put around the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prompt {
+    /// Stage 1: find the objects and give their boxes as JSON.
+    #[default]
+    Localization,
+    /// Stage 3: think between `<think>` tags, then answer between `<answer>` tags.
+    Thinking,
+    /// Nothing.
+    Raw,
+}
+
+impl Prompt {
+    /// The text of the user's turn.
+    pub fn fill(self, question: &str) -> String {
+        match self {
+            Self::Localization => prompts::stage1(question),
+            Self::Thinking => prompts::evaluation(question, &[], true),
+            Self::Raw => question.to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AskOptions {
+    pub prompt: Prompt,
+    pub generation: GenerationOptions,
+}
+
+/// An answer; as JSON, what `ask --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Everything the model said.
+    pub text: String,
+    /// What stands between `<think>` tags.
+    pub thought: Option<String>,
+    /// What stands between `<answer>` tags, or else all but the thought.
+    pub answer: String,
+    /// In pixels of the first picture as it was given.
+    pub boxes: Vec<GroundedBox>,
+    pub token_ids: Vec<u32>,
+    pub timings: Timings,
+    /// What was wrong with the answer's form, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Timings {
+    /// Reading the model, seconds; the same for every answer of one `Answerer`.
+    pub load_s: f64,
+    /// Preparing the pictures and running the vision tower.
+    pub encode_s: f64,
+    /// Reading the prompt, up to the first token.
+    pub prefill_s: f64,
+    /// All tokens after the first.
+    pub decode_s: f64,
+    pub prompt_tokens: usize,
+    pub new_tokens: usize,
+}
+
+/// A model that can be asked.
+#[derive(Debug)]
+pub struct Answerer {
+    pub model: Qwen2_5Vl,
+    pub processor: Processor,
+    load_s: f64,
+}
+
+impl Answerer {
+    /// Puts a model and a processor together.
+    ///
+    /// # Errors
+    /// They belong to different models.
+    pub fn new(model: Qwen2_5Vl, processor: Processor) -> Result<Self, AnswerError> {
+        // Published models pad their embedding, so it may be larger than the vocabulary.
+        let (known, rows) = (
+            processor.tokenizer.vocab_size(),
+            model.config().text.vocab_size,
+        );
+        if known > rows {
+            return Err(AnswerError::Vocabulary {
+                tokenizer: known,
+                model: rows,
+            });
+        }
+        Ok(Self {
+            model,
+            processor,
+            load_s: 0.0,
+        })
+    }
+
+    /// A model folder in Hugging Face form, or one of the bundled models (`tiny:ladder`, …; `tiny` is the
+    /// one that climbed the ladder).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load(name: &str, device: &Device) -> Result<Self, AnswerError> {
+        let start = Instant::now();
+        let name = if name == "tiny" { "tiny:ladder" } else { name };
+        let answerer = match bundled::Bundled::from_name(name)? {
+            Some(model) => Self::new(model.open(0, device)?, bundled::processor()?)?,
+            None => {
+                let dir = std::path::Path::new(name);
+                // The config first: of a folder that is no model at all, it is what people miss.
+                let model = Qwen2_5Vl::load(dir, device)?;
+                Self::new(model, Processor::load(dir)?)?
+            }
+        };
+        Ok(Self {
+            load_s: start.elapsed().as_secs_f64(),
+            ..answerer
+        })
+    }
+
+    /// Asks about pictures. `on_text` hears the answer as it comes and stops it by breaking.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn ask(
+        &self,
+        images: &[RgbImage],
+        question: &str,
+        options: &AskOptions,
+        on_text: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Answer, AnswerError> {
+        burn::tensor::read_sync(self.ask_async(images, question, options, on_text))
+    }
+
+    /// [`Self::ask`] for the browser, where nothing may wait for the GPU.
+    pub async fn ask_async(
+        &self,
+        images: &[RgbImage],
+        question: &str,
+        options: &AskOptions,
+        mut on_text: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Answer, AnswerError> {
+        let start = Instant::now();
+        let encoded = self.encode(images, question, options.prompt)?;
+        let prepared_s = start.elapsed().as_secs_f64();
+
+        let mut generation = options.generation.clone();
+        let special = self.processor.tokenizer.special();
+        generation
+            .stop_tokens
+            .extend([special.im_end, special.end_of_text]);
+        let mut stream = self.processor.tokenizer.stream();
+        let on_token = |_, token| match stream.push(token) {
+            Some(text) => on_text(&text),
+            None => ControlFlow::Continue(()),
+        };
+        let (generated, time) = generate(&self.model, &[&encoded], &generation, on_token).await?;
+        let mut problems = Vec::new();
+        let mut token_ids = Vec::new();
+        for result in generated {
+            if result.ending == Ending::Length {
+                problems.push(format!(
+                    "the answer was cut off after {} tokens",
+                    generation.max_new_tokens
+                ));
+            }
+            token_ids = result.token_ids;
+        }
+        let timings = self.timings(prepared_s, time, encoded.token_ids.len(), token_ids.len());
+        Ok(self.answer(token_ids, &encoded.images, timings, problems))
+    }
+
+    /// A question with its pictures as the model takes it, the assistant's turn opened.
+    pub fn encode(
+        &self,
+        images: &[RgbImage],
+        question: &str,
+        prompt: Prompt,
+    ) -> Result<Encoded, AnswerError> {
+        let patches = images
+            .iter()
+            .map(|image| self.processor.image.preprocess(image))
+            .collect::<Result<Vec<_>, _>>()?;
+        let message = Message::user(0..patches.len(), prompt.fill(question));
+        let encoded = self.processor.encode(&[message], patches, true)?;
+        let (tokens, limit) = (
+            encoded.token_ids.len(),
+            self.model.config().text.max_position_embeddings,
+        );
+        if tokens >= limit {
+            Err(AnswerError::TooLong { tokens, limit })
+        } else {
+            Ok(encoded)
+        }
+    }
+
+    fn timings(
+        &self,
+        prepared_s: f64,
+        time: GenerationTime,
+        prompt_tokens: usize,
+        new_tokens: usize,
+    ) -> Timings {
+        Timings {
+            load_s: self.load_s,
+            encode_s: prepared_s + time.encode_s,
+            prefill_s: time.prefill_s,
+            decode_s: time.decode_s,
+            prompt_tokens,
+            new_tokens,
+        }
+    }
+
+    fn answer(
+        &self,
+        token_ids: Vec<u32>,
+        images: &[PixelPatches],
+        timings: Timings,
+        mut problems: Vec<String>,
+    ) -> Answer {
+        let text = self.processor.decode(&token_ids);
+        let parsed = parse::parse(&text);
+        problems.extend(parsed.problems);
+        let boxes = match images.first() {
+            Some(image) => {
+                let frames = image.box_frames();
+                let boxes = parsed.boxes.into_iter().map(|found| {
+                    let inside = frames.from_model(found.bbox_2d);
+                    let bbox_2d =
+                        [inside.x1, inside.y1, inside.x2, inside.y2].map(|v| v.round() as i64);
+                    GroundedBox {
+                        bbox_2d,
+                        label: found.label,
+                    }
+                });
+                boxes.collect()
+            }
+            None => Vec::new(),
+        };
+        Answer {
+            thought: parsed.thought,
+            answer: parsed.answer,
+            text,
+            boxes,
+            token_ids,
+            timings,
+            problems,
+        }
+    }
+}
+
+/// The likeliest answers to a batch of prompts, as text.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn generate_batch(
+    model: &Qwen2_5Vl,
+    processor: &Processor,
+    prompts: &[&Encoded],
+    max_new_tokens: usize,
+) -> Result<Vec<String>, ModelError> {
+    let special = processor.tokenizer.special();
+    let stop_tokens = vec![special.im_end, special.end_of_text];
+    let options = GenerationOptions {
+        max_new_tokens,
+        stop_tokens,
+        ..Default::default()
+    };
+    let (results, _) =
+        generate_blocking(model, prompts, &options, |_, _| ControlFlow::Continue(()))?;
+    Ok(results
+        .iter()
+        .map(|result| processor.decode(&result.token_ids))
+        .collect())
+}

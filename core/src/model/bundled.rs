@@ -1,0 +1,126 @@
+//! The tiny models that are part of the program: the same architecture with a small config and a small
+//! vocabulary, so that everything can be tried without a download and without a GPU.
+
+use super::qwen2_5_vl::SpecialTokens;
+use super::{ModelError, Qwen2_5Vl, Qwen2_5VlConfig};
+use crate::processor::{Processor, ProcessorError, Tokenizer};
+use burn::tensor::Device;
+use std::path::Path;
+
+const CONFIG: &str = include_str!("../../../assets/tiny/config.json");
+const FOUNDATION: &[u8] = include_bytes!("../../../assets/tiny/foundation/model.safetensors");
+const LADDER: &[u8] = include_bytes!("../../../assets/tiny/ladder/model.safetensors");
+
+/// A model that needs no folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bundled {
+    /// `tiny` or `tiny:foundation`: what the ladder starts from.
+    Foundation,
+    /// `tiny:ladder`: the same after the stages of the ladder.
+    Ladder,
+    /// `tiny:random`: the same shape with random weights.
+    Random,
+}
+
+impl Bundled {
+    /// The bundled model that a `--model` argument names; `None` when it is a folder.
+    ///
+    /// # Errors
+    /// `tiny:` with anything else behind it.
+    pub fn from_name(name: &str) -> Result<Option<Self>, ModelError> {
+        match name {
+            "tiny" | "tiny:foundation" => Ok(Some(Self::Foundation)),
+            "tiny:ladder" => Ok(Some(Self::Ladder)),
+            "tiny:random" => Ok(Some(Self::Random)),
+            other if other.starts_with("tiny:") => Err(ModelError::Input(format!(
+                "there is no built-in model `{other}`; use tiny:foundation, tiny:ladder, tiny:random or a folder"
+            ))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The model; `seed` is for random weights.
+    pub fn open(self, seed: u64, device: &Device) -> Result<Qwen2_5Vl, ModelError> {
+        let config = config()?;
+        let (bytes, name) = match self {
+            Self::Foundation => (FOUNDATION, "tiny/foundation/model.safetensors"),
+            Self::Ladder => (LADDER, "tiny/ladder/model.safetensors"),
+            Self::Random => return random(&config, seed, device),
+        };
+        if bytes.is_empty() {
+            log::warn!("this build holds no trained {name}: its answers are random");
+            return random(&config, seed, device);
+        }
+        Qwen2_5Vl::from_safetensors(&config, bytes, Path::new(name), device)
+    }
+}
+
+/// A bundled model by name, or the one in a folder.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn open_model(name: &str, seed: u64, device: &Device) -> Result<Qwen2_5Vl, ModelError> {
+    match Bundled::from_name(name)? {
+        Some(bundled) => bundled.open(seed, device),
+        None => Qwen2_5Vl::load(Path::new(name), device),
+    }
+}
+
+/// The processor of all bundled models.
+pub fn processor() -> Result<Processor, ProcessorError> {
+    Processor::tiny()
+}
+
+/// The config of all bundled models.
+pub fn config() -> Result<Qwen2_5VlConfig, ModelError> {
+    Qwen2_5VlConfig::from_json(CONFIG, Path::new("tiny/config.json"))
+}
+
+/// The config that goes with the bundled tokenizer: what `assets/tiny/config.json` has to hold.
+pub fn config_for(tokenizer: &Tokenizer) -> Qwen2_5VlConfig {
+    let special = tokenizer.special();
+    let tokens = SpecialTokens {
+        image: special.image_pad,
+        video: special.video_pad,
+        vision_start: special.vision_start,
+        vision_end: special.vision_end,
+        end_of_turn: special.im_end,
+        pad: special.end_of_text,
+    };
+    Qwen2_5VlConfig::tiny(tokenizer.vocab_size(), &tokens)
+}
+
+fn random(config: &Qwen2_5VlConfig, seed: u64, device: &Device) -> Result<Qwen2_5Vl, ModelError> {
+    let processor = processor().map_err(|error| ModelError::Input(error.to_string()))?;
+    let numbers = processor.tokenizer.number_token_range();
+    Qwen2_5Vl::init(config, Some(numbers), seed, device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn config_belongs_to_the_tokenizer() {
+        let expected = config_for(&processor().unwrap().tokenizer);
+        assert_eq!(
+            config().unwrap(),
+            expected,
+            "write assets/tiny/config.json anew:\n{}",
+            expected.to_json()
+        );
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(
+            Bundled::from_name("tiny").unwrap(),
+            Some(Bundled::Foundation)
+        );
+        assert_eq!(Bundled::from_name("models/tiny").unwrap(), None);
+        assert!(
+            Bundled::from_name("tiny:huge")
+                .unwrap_err()
+                .to_string()
+                .contains("tiny:ladder")
+        );
+    }
+}
