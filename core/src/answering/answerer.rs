@@ -1,9 +1,9 @@
 //! A model and its processor together: pictures and a question in, an answer with boxes out. The one
 //! way in which the terminal, the window and the page ask.
 
-use super::{AnswerError, Ending, GenerationOptions, GenerationTime, generate, parse};
 #[cfg(not(target_arch = "wasm32"))]
 use super::generate_blocking;
+use super::{AnswerError, Ending, GenerationOptions, GenerationTime, generate, parse};
 use crate::model::{ModelError, Qwen2_5Vl, bundled};
 use crate::processor::{Encoded, Message, PixelPatches, Processor};
 use crate::samples::{GroundedBox, prompts};

@@ -1,3 +1,35 @@
-//! Answers: what a model says, and what that means.
+//! Answers: generation (one prompt or many, streamed, cancellable) and what an answer's text means.
 
+mod answerer;
+mod generate;
 pub mod parse;
+mod sampling;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use answerer::generate_batch;
+pub use answerer::{Answer, Answerer, AskOptions, Prompt, Timings};
+#[cfg(not(target_arch = "wasm32"))]
+pub use generate::generate_blocking;
+pub use generate::{Ending, Generation, GenerationOptions, GenerationTime, generate};
+
+use crate::model::ModelError;
+use crate::processor::ProcessorError;
+
+/// Why a question got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
+    #[error(
+        "the tokenizer knows {tokenizer} tokens, the model {model}; tokenizer.json and config.json belong to \
+         different models"
+    )]
+    Vocabulary { tokenizer: usize, model: usize },
+    #[error(
+        "the question and its images take {tokens} tokens, the model reads at most {limit}; give fewer or \
+         smaller images"
+    )]
+    TooLong { tokens: usize, limit: usize },
+}

@@ -55,7 +55,10 @@ impl Backward<Flex, 1> for Rotate {
         let gradient = grads.consume::<Flex>(&ops.node);
         let [parent] = ops.parents;
         if let Some(node) = parent {
-            grads.register::<Flex>(node.id, kernels::rotate(&gradient, &ops.state.0, &ops.state.1, true));
+            grads.register::<Flex>(
+                node.id,
+                kernels::rotate(&gradient, &ops.state.0, &ops.state.1, true),
+            );
         }
     }
 }
@@ -88,14 +91,24 @@ impl Backward<Flex, 1> for CrossEntropy {
         let (logits, targets, sums) = ops.state;
         let [parent] = ops.parents;
         if let Some(node) = parent {
-            grads.register::<Flex>(node.id, kernels::cross_entropy_backward(&logits, &targets, &sums, &gradient));
+            grads.register::<Flex>(
+                node.id,
+                kernels::cross_entropy_backward(&logits, &targets, &sums, &gradient),
+            );
         }
     }
 }
 
 impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
-    fn fused_rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
-        let prepared = RmsNorm.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful();
+    fn fused_rms_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let prepared = RmsNorm
+            .prepare::<C>([x.node(), weight.node()])
+            .compute_bound()
+            .stateful();
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let out = kernels::rms_norm(&x, &weight, epsilon);
         match prepared {
@@ -105,7 +118,10 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     }
 
     fn fused_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        let prepared = Gate.prepare::<C>([gate.node(), up.node()]).compute_bound().stateful();
+        let prepared = Gate
+            .prepare::<C>([gate.node(), up.node()])
+            .compute_bound()
+            .stateful();
         let (gate, up) = (gate.into_primitive(), up.into_primitive());
         let out = kernels::gate(&gate, &up);
         match prepared {
@@ -114,7 +130,11 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         }
     }
 
-    fn fused_rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn fused_rotate(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
         // The angles are constants.
         let prepared = Rotate.prepare::<C>([x.node()]).compute_bound().stateful();
         let (cos, sin) = (cos.into_primitive(), sin.into_primitive());
@@ -133,23 +153,43 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let nodes = [query.node(), key.node(), value.node()];
         let prepared = Attention.prepare::<C>(nodes).compute_bound().stateful();
-        let (query, key, value) = (query.into_primitive(), key.into_primitive(), value.into_primitive());
+        let (query, key, value) = (
+            query.into_primitive(),
+            key.into_primitive(),
+            value.into_primitive(),
+        );
         let (out, sums) = attention::forward(&query, &key, &value, &pattern);
         match prepared {
-            OpsKind::Tracked(prepared) => {
-                prepared.finish(Saved { query, key, value, out: out.clone(), sums, pattern }, out)
-            }
+            OpsKind::Tracked(prepared) => prepared.finish(
+                Saved {
+                    query,
+                    key,
+                    value,
+                    out: out.clone(),
+                    sums,
+                    pattern,
+                },
+                out,
+            ),
             OpsKind::UnTracked(prepared) => prepared.finish(out),
         }
     }
 
-    fn fused_cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
-        let prepared = CrossEntropy.prepare::<C>([logits.node()]).compute_bound().stateful();
+    fn fused_cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let prepared = CrossEntropy
+            .prepare::<C>([logits.node()])
+            .compute_bound()
+            .stateful();
         let logits = logits.into_primitive();
         let targets = kernels::indices(&targets);
         let (losses, sums) = kernels::cross_entropy(&logits, &targets);
         match prepared {
-            OpsKind::Tracked(prepared) => prepared.finish((logits, Arc::new(targets), Arc::new(sums)), losses),
+            OpsKind::Tracked(prepared) => {
+                prepared.finish((logits, Arc::new(targets), Arc::new(sums)), losses)
+            }
             OpsKind::UnTracked(prepared) => prepared.finish(losses),
         }
     }

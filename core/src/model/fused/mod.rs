@@ -23,11 +23,19 @@ use burn::tensor::{DType, Device, Int, Tensor};
 /// See the functions of this module, which call these.
 #[backend_extension(Flex, Autodiff)]
 pub trait FusedOps: Backend {
-    fn fused_rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
+    fn fused_rms_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
 
     fn fused_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    fn fused_rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_rotate(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
 
     fn fused_attention(
         query: FloatTensor<Self>,
@@ -36,11 +44,18 @@ pub trait FusedOps: Backend {
         pattern: Pattern,
     ) -> FloatTensor<Self>;
 
-    fn fused_cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
+    fn fused_cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self>;
 }
 
 impl FusedOps for Flex {
-    fn fused_rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+    fn fused_rms_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
         kernels::rms_norm(&x, &weight, epsilon)
     }
 
@@ -48,7 +63,11 @@ impl FusedOps for Flex {
         kernels::gate(&gate, &up)
     }
 
-    fn fused_rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn fused_rotate(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
         kernels::rotate(&x, &cos, &sin, false)
     }
 
@@ -61,7 +80,10 @@ impl FusedOps for Flex {
         attention::forward(&query, &key, &value, &pattern).0
     }
 
-    fn fused_cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+    fn fused_cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
         kernels::cross_entropy(&logits, &kernels::indices(&targets)).0
     }
 }
@@ -73,25 +95,41 @@ pub fn applies<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// `x / sqrt(mean(x²) + epsilon) * weight` over the last dimension.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, epsilon: f64) -> Tensor<D> {
-    Tensor::from_dispatch(Dispatch::fused_rms_norm(x.into_dispatch(), weight.into_dispatch(), epsilon))
+    Tensor::from_dispatch(Dispatch::fused_rms_norm(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        epsilon,
+    ))
 }
 
 /// `silu(gate) * up`, for tensors of one shape.
 pub fn gate<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
-    Tensor::from_dispatch(Dispatch::fused_gate(gate.into_dispatch(), up.into_dispatch()))
+    Tensor::from_dispatch(Dispatch::fused_gate(
+        gate.into_dispatch(),
+        up.into_dispatch(),
+    ))
 }
 
 /// Turns `[batch, tokens, heads, d]` by angles given as cosines and sines `[batch or 1, tokens, 1, d]`,
 /// whose two halves are equal.
 pub fn rotate(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::fused_rotate(x.into_dispatch(), cos.into_dispatch(), sin.into_dispatch()))
+    Tensor::from_dispatch(Dispatch::fused_rotate(
+        x.into_dispatch(),
+        cos.into_dispatch(),
+        sin.into_dispatch(),
+    ))
 }
 
 /// `softmax(query keyᵀ / √d) value` without ever holding all scores.
 ///
 /// `query` is `[batch, tokens, heads, d]`, `key` and `value` are `[batch, columns, shared heads, d]`; each
 /// of the latter serves `heads / shared` query heads in a row.
-pub fn attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, pattern: Pattern) -> Tensor<4> {
+pub fn attention(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    pattern: Pattern,
+) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::fused_attention(
         query.into_dispatch(),
         key.into_dispatch(),
@@ -109,5 +147,8 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     }
     let rows = logits.dims()[0];
     let likelihoods = burn::tensor::activation::log_softmax(logits, 1);
-    likelihoods.gather(1, targets.unsqueeze_dim(1)).reshape([rows]).neg()
+    likelihoods
+        .gather(1, targets.unsqueeze_dim(1))
+        .reshape([rows])
+        .neg()
 }

@@ -122,7 +122,11 @@ impl Mlp {
 
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let (gate, up) = (self.gate_proj.forward(x.clone()), self.up_proj.forward(x));
-        let gated = if fused::applies(&gate) { fused::gate(gate, up) } else { silu(gate) * up };
+        let gated = if fused::applies(&gate) {
+            fused::gate(gate, up)
+        } else {
+            silu(gate) * up
+        };
         self.down_proj.forward(gated)
     }
 }

@@ -109,9 +109,19 @@ impl TextModel {
     ) -> Tensor<3> {
         let [_, tokens, _] = embedded.dims();
         let rotary = Rotary::text(&self.config, positions);
-        let before = cache.as_mut().map_or(0, |cache| cache.begin(lengths, tokens));
-        let gaps = cache.as_ref().map_or_else(Default::default, |cache| cache.gaps());
-        let mask = Mask::causal(before, tokens, gaps, fused::applies(&embedded), &embedded.device());
+        let before = cache
+            .as_mut()
+            .map_or(0, |cache| cache.begin(lengths, tokens));
+        let gaps = cache
+            .as_ref()
+            .map_or_else(Default::default, |cache| cache.gaps());
+        let mask = Mask::causal(
+            before,
+            tokens,
+            gaps,
+            fused::applies(&embedded),
+            &embedded.device(),
+        );
         let mut hidden = embedded;
         for (index, layer) in self.layers.iter().enumerate() {
             let cache = cache.as_mut().map(|cache| (&mut **cache, index));

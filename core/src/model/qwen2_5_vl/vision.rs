@@ -10,8 +10,8 @@ use super::config::VisionConfig;
 use super::layers::{Linear, Mlp, RmsNorm, matmul_rows};
 use super::rope::Rotary;
 use super::weights::{Init, Weights};
-use crate::model::fused::{self, Pattern};
 use crate::model::ModelError;
+use crate::model::fused::{self, Pattern};
 use crate::processor::PixelPatches;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::gelu};
@@ -252,10 +252,13 @@ impl VisionAttention {
         if fused::applies(&hidden) {
             let shape = [frames, patches, heads, head_dim];
             let part = |index: usize| {
-                self.qkv.forward_rows(hidden.clone(), index * size..(index + 1) * size).reshape(shape)
+                self.qkv
+                    .forward_rows(hidden.clone(), index * size..(index + 1) * size)
+                    .reshape(shape)
             };
             let (query, key) = (rotary.apply(part(0)), rotary.apply(part(1)));
-            let pattern = Pattern::Segments(groups.iter().flat_map(WindowGroup::segments).collect());
+            let pattern =
+                Pattern::Segments(groups.iter().flat_map(WindowGroup::segments).collect());
             let attended = fused::attention(query, key, part(2), pattern);
             return self.proj.forward(attended.reshape([frames, patches, size]));
         }
@@ -328,7 +331,10 @@ impl WindowGroup {
     /// The patches of each window.
     fn segments(&self) -> impl Iterator<Item = Range<usize>> {
         let length = self.patches.len() / self.windows;
-        self.patches.clone().step_by(length.max(1)).map(move |start| start..start + length)
+        self.patches
+            .clone()
+            .step_by(length.max(1))
+            .map(move |start| start..start + length)
     }
 }
 
