@@ -1,1 +1,54 @@
-//! Under construction.
+//! Training: a stage takes a model folder and a data set folder and works in a run directory.
+
+mod batches;
+mod checkpoints;
+mod config;
+mod evaluation;
+mod foundation;
+mod losses;
+mod optimizer;
+mod sampler;
+mod schedule;
+mod supervised;
+
+pub use config::{FoundationWeights, Preset, PublishedFaults, Stage, TrainConfig};
+pub use evaluation::{Evaluation, Evaluator, HeldOutAnswer};
+pub use supervised::{Outcome, train};
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error("{0}")]
+    Config(String),
+    #[error("{0}")]
+    Data(String),
+    #[error("{path}: {source}. Check that it exists, may be written and that the disk is not full")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {message}. The checkpoint before it is used where there is one")]
+    Checkpoint { path: PathBuf, message: String },
+    #[error(
+        "step {step}: the loss is {loss}. The last good checkpoint is untouched; the questions of the \
+         offending batch are in {batch}. Try a lower learning_rate"
+    )]
+    Diverged { step: u64, loss: f64, batch: PathBuf },
+    #[error(transparent)]
+    Run(#[from] crate::runs::RunError),
+    #[error(transparent)]
+    Dataset(#[from] crate::samples::DatasetError),
+    #[error(transparent)]
+    File(#[from] crate::samples::files::FileError),
+    #[error(transparent)]
+    Processor(#[from] crate::processor::ProcessorError),
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+    #[error(transparent)]
+    Answer(#[from] crate::answering::AnswerError),
+}
+
+impl TrainError {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
