@@ -2,9 +2,13 @@
 //! for people goes to stderr, and failure is a non-zero exit code.
 
 pub mod ask;
+pub mod bench;
+pub mod climb;
 pub mod data;
 pub mod devices;
 pub mod interrupt;
+pub mod progress;
+pub mod train;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -18,11 +22,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build, describe and check data sets
+    Climb(climb::ClimbArgs),
     Data(data::DataArgs),
+    Train(train::TrainArgs),
     Ask(ask::AskArgs),
-    /// What models can run on here
     Devices(devices::DevicesArgs),
+    Bench(bench::BenchArgs),
 }
 
 /// Runs what the arguments ask for.
@@ -30,10 +35,13 @@ pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let cli = Cli::parse();
     let result = match cli.command {
-        None => Ok(()),
+        None => without_arguments(),
+        Some(Command::Climb(args)) => climb::run(args),
         Some(Command::Data(args)) => data::run(args),
+        Some(Command::Train(args)) => train::run(args),
         Some(Command::Ask(args)) => ask::run(&args),
         Some(Command::Devices(args)) => devices::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,6 +50,15 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Where no window can be opened, the next best thing: the quick climb in the terminal.
+fn without_arguments() -> anyhow::Result<()> {
+    eprintln!(
+        "No window can be opened here, so this climbs the ladder in the terminal (`climb --quick`).\n\
+         For everything else: spatial-ladder --help\n"
+    );
+    climb::run(climb::ClimbArgs::quick())
 }
 
 /// The error and its causes, one a line; causes that the error already names are left out.

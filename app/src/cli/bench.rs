@@ -1,0 +1,48 @@
+//! `spatial-ladder bench`: how fast the parts are on this machine.
+
+use clap::{Args, Subcommand};
+use spatial_ladder::render;
+use std::time::Duration;
+
+/// Measure how fast a part of the program is on this machine
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    part: Part,
+    /// JSON on stdout
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Pictures of generated rooms, on one thread
+    Render {
+        #[arg(long, default_value_t = 640)]
+        width: u32,
+        #[arg(long, default_value_t = 480)]
+        height: u32,
+        /// How long to measure
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+    },
+}
+
+pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    match args.part {
+        Part::Render { width, height, seconds } => {
+            anyhow::ensure!(
+                (1..=8192).contains(&width) && (1..=8192).contains(&height),
+                "a picture has 1 to 8192 pixels a side, not {width}×{height}"
+            );
+            anyhow::ensure!(seconds > 0.0 && seconds <= 3600.0, "--seconds {seconds}: more than 0, at most 3600");
+            let measured = render::benchmark(width, height, Duration::from_secs_f64(seconds));
+            if args.json {
+                println!("{}", serde_json::to_string_pretty(&measured)?);
+            } else {
+                eprintln!("{measured:#?}");
+            }
+        }
+    }
+    Ok(())
+}

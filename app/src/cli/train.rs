@@ -1,0 +1,74 @@
+//! `spatial-ladder train`: one stage, in this process, in a run directory.
+
+use super::interrupt;
+use super::progress::TrainingProgress;
+use anyhow::Context as _;
+use clap::Args;
+use spatial_ladder::runs::RunDir;
+use spatial_ladder::training::{Outcome, Preset, Stage, TrainConfig, train};
+use std::path::PathBuf;
+
+/// Train one stage of the ladder
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// foundation | perception
+    pub stage: Stage,
+    /// Data set folder made by `data build`
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Hugging Face model folder to start from, `tiny` for the bundled foundation checkpoint, or
+    /// `tiny:random` for the same shape with random weights
+    #[arg(long)]
+    pub model: String,
+    /// Run directory; created, or continued with --resume
+    #[arg(long)]
+    pub run: PathBuf,
+    /// corrected | paper
+    #[arg(long, default_value = "corrected")]
+    pub preset: Preset,
+    /// Change one field of the configuration (repeatable); RUN/config.toml shows them all
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Go on where the run was stopped or killed
+    #[arg(long)]
+    pub resume: bool,
+    /// auto | cpu | wgpu | vulkan | cuda[:n]
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+pub fn run(args: TrainArgs) -> anyhow::Result<()> {
+    let run_config = args.run.join("config.toml");
+    let mut config = if args.resume && run_config.is_file() {
+        TrainConfig::read(&run_config)?
+    } else {
+        let mut config = TrainConfig::new(args.stage, args.preset, args.data.clone(), args.model.clone());
+        config.device.clone_from(&args.device);
+        config
+    };
+    anyhow::ensure!(
+        config.stage == args.stage,
+        "{} is a run of stage {}, not {}",
+        args.run.display(),
+        config.stage.name(),
+        args.stage.name()
+    );
+    for assignment in &args.set {
+        config.set(assignment)?;
+    }
+    let run = RunDir::create(&args.run).context("the run directory cannot be made")?;
+    let mut progress = TrainingProgress::new(config.stage.name(), config.steps);
+    let outcome = train(config, &run, args.resume, &interrupt::flag(), &mut |event| progress.show(event))?;
+    progress.finish();
+    match outcome {
+        Outcome::Finished => eprintln!("The model is in {}", run.model_dir().display()),
+        Outcome::Stopped => eprintln!(
+            "Stopped. Go on with: spatial-ladder train {} --data {} --model {} --run {} --resume",
+            args.stage.name(),
+            args.data.display(),
+            args.model,
+            args.run.display()
+        ),
+    }
+    Ok(())
+}
