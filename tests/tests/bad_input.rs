@@ -140,7 +140,11 @@ fn full_disks() {
     let mount = dir.path().join("small");
     std::fs::create_dir(&mount).expect("created");
     let call = |program: &str, arguments: &[&str]| {
-        std::process::Command::new(program).args(arguments).arg(&mount).status().is_ok_and(|status| status.success())
+        std::process::Command::new(program)
+            .args(arguments)
+            .arg(&mount)
+            .status()
+            .is_ok_and(|status| status.success())
     };
     if !call("mount", &["-t", "tmpfs", "-o", "size=256k", "tmpfs"]) {
         eprintln!("skipped: a small file system cannot be mounted here (needs root)");
@@ -186,5 +190,8 @@ fn training_that_cannot_start() {
     refused(&["--data", "/no/such/data", "--model", "tiny"], &["/no/such/data"]);
     refused(&["--data", text(dir.path()), "--model", "/no/such/model"], &["/"]);
     refused(&["--data", text(dir.path()), "--model", "tiny", "--set", "stepz=3"], &["stepz", "steps"]);
-    fail(&["train", "daydreaming", "--data", "x", "--model", "tiny", "--run", "y"], &["daydreaming", "perception"]);
+    fail(
+        &["train", "daydreaming", "--data", "x", "--model", "tiny", "--run", "y"],
+        &["daydreaming", "perception"],
+    );
 }

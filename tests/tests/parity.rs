@@ -46,24 +46,20 @@ struct Case {
 }
 
 fn folder(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/fixtures/model")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/model").join(name)
 }
 
 fn cases(device: &Device) -> Vec<Case> {
     let load = |name| {
         let model = Qwen2_5Vl::load(&folder(name), device).unwrap();
         let expected: Expected =
-            serde_json::from_slice(&std::fs::read(folder(name).join("expected.json")).unwrap())
-                .unwrap();
+            serde_json::from_slice(&std::fs::read(folder(name).join("expected.json")).unwrap()).unwrap();
         let patch_len = model.config().vision.patch_len();
         let mut index = 0u64;
         let images = expected.grids.iter().map(|grid| {
             let count = grid.iter().product::<usize>() * patch_len;
             // The formula of the reference script.
-            let data = (index..index + count as u64)
-                .map(|i| ((i * 7919 + 13) % 1000) as f32 / 500.0 - 1.0);
+            let data = (index..index + count as u64).map(|i| ((i * 7919 + 13) % 1000) as f32 / 500.0 - 1.0);
             index += count as u64;
             PixelPatches {
                 data: data.collect(),
@@ -73,17 +69,8 @@ fn cases(device: &Device) -> Vec<Case> {
             }
         });
         let images = images.collect();
-        let encoded = Encoded {
-            token_ids: expected.token_ids.clone(),
-            images,
-            answer_spans: Vec::new(),
-        };
-        Case {
-            name,
-            model,
-            encoded,
-            expected,
-        }
+        let encoded = Encoded { token_ids: expected.token_ids.clone(), images, answer_spans: Vec::new() };
+        Case { name, model, encoded, expected }
     };
     ["tied", "two_images", "odd_grids"].map(load).into()
 }
@@ -95,22 +82,12 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}: number of values");
     let scale = expected.iter().fold(1e-6f32, |scale, x| scale.max(x.abs()));
-    let worst = found
-        .iter()
-        .zip(expected)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max);
-    assert!(
-        worst <= BOUND * scale,
-        "{what}: off by {worst}, values up to {scale}"
-    );
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= BOUND * scale, "{what}: off by {worst}, values up to {scale}");
 }
 
 fn rows(table: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
-    rows.iter()
-        .flat_map(|row| &table[row * width..(row + 1) * width])
-        .copied()
-        .collect()
+    rows.iter().flat_map(|row| &table[row * width..(row + 1) * width]).copied().collect()
 }
 
 /// Collects gradients under checkpoint names.
@@ -131,21 +108,14 @@ impl ModuleVisitor for Gradients {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = param.val().grad(&self.of) {
-            self.found
-                .push((parameter_name(&self.path.join(".")), values(gradient)));
+            self.found.push((parameter_name(&self.path.join(".")), values(gradient)));
         }
     }
 }
 
 #[test]
 fn positions_vision_and_logits_match_the_reference() {
-    for Case {
-        name,
-        model,
-        encoded,
-        expected,
-    } in cases(&Device::flex())
-    {
+    for Case { name, model, encoded, expected } in cases(&Device::flex()) {
         let input = model.prepare(&[&encoded]).unwrap();
         let positions: Vec<i64> = input.positions.clone().into_data().iter::<i64>().collect();
         assert_eq!(positions, expected.positions.concat(), "{name}: positions");
@@ -171,22 +141,13 @@ fn positions_vision_and_logits_match_the_reference() {
             &expected.logits,
         );
         let sum: f64 = logits.iter().map(|x| f64::from(x.abs())).sum();
-        assert!(
-            (sum / expected.logits_sum - 1.0).abs() < f64::from(BOUND),
-            "{name}: {sum}"
-        );
+        assert!((sum / expected.logits_sum - 1.0).abs() < f64::from(BOUND), "{name}: {sum}");
     }
 }
 
 #[test]
 fn gradients_match_the_reference() {
-    for Case {
-        name,
-        model,
-        encoded,
-        expected,
-    } in cases(&Device::flex().autodiff())
-    {
+    for Case { name, model, encoded, expected } in cases(&Device::flex().autodiff()) {
         let input = model.prepare(&[&encoded]).unwrap();
         let hidden = model.hidden(&input, None);
         // Cross-entropy of the next token, everywhere but where that is an image token.
@@ -199,32 +160,17 @@ fn gradients_match_the_reference() {
             .unzip();
         let count = places.len();
         let device = hidden.device();
-        let index =
-            |data: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::new(data, [count]), &device);
+        let index = |data: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::new(data, [count]), &device);
         let [_, tokens, size] = hidden.dims();
         let hidden = hidden.reshape([tokens, size]).select(0, index(places));
         let logits = burn::tensor::activation::log_softmax(model.logits(hidden), 1);
-        let loss = logits
-            .gather(1, index(targets).unsqueeze_dim(1))
-            .mean()
-            .neg();
+        let loss = logits.gather(1, index(targets).unsqueeze_dim(1)).mean().neg();
         let found = values(loss.clone())[0];
-        assert!(
-            (found - expected.loss).abs() < BOUND * expected.loss,
-            "{name}: loss {found}"
-        );
+        assert!((found - expected.loss).abs() < BOUND * expected.loss, "{name}: loss {found}");
 
-        let mut gradients = Gradients {
-            of: loss.backward(),
-            path: Vec::new(),
-            found: Vec::new(),
-        };
+        let mut gradients = Gradients { of: loss.backward(), path: Vec::new(), found: Vec::new() };
         model.visit(&mut gradients);
-        assert_eq!(
-            gradients.found.len(),
-            expected.gradients.len(),
-            "{name}: number of gradients"
-        );
+        assert_eq!(gradients.found.len(), expected.gradients.len(), "{name}: number of gradients");
         for (parameter, found) in gradients.found {
             let expected = &expected.gradients[&parameter];
             let norm = found.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -236,76 +182,34 @@ fn gradients_match_the_reference() {
                 expected.norm
             );
             let sampled: Vec<f32> = found.iter().step_by(expected.stride).copied().collect();
-            let worst = sampled
-                .iter()
-                .zip(&expected.values)
-                .map(|(a, b)| (a - b).abs())
-                .fold(0.0, f32::max);
-            assert!(
-                worst < 5.0 * BOUND * scale,
-                "{name}: {parameter} off by {worst} of {scale}"
-            );
+            let worst = sampled.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 5.0 * BOUND * scale, "{name}: {parameter} off by {worst} of {scale}");
         }
     }
 }
 
 #[test]
 fn greedy_answers_match_the_reference() {
-    for Case {
-        name,
-        model,
-        encoded,
-        expected,
-    } in cases(&Device::flex())
-    {
-        let options = GenerationOptions {
-            max_new_tokens: expected.greedy.len(),
-            ..Default::default()
-        };
-        let (answers, _) = generate_blocking(&model, &[&encoded], &options, |_, _| {
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+    for Case { name, model, encoded, expected } in cases(&Device::flex()) {
+        let options = GenerationOptions { max_new_tokens: expected.greedy.len(), ..Default::default() };
+        let (answers, _) =
+            generate_blocking(&model, &[&encoded], &options, |_, _| ControlFlow::Continue(())).unwrap();
         // The reference did not stop at the end of the turn.
         let end = model.config().eos_token_ids[0];
-        let expected: Vec<_> = expected
-            .greedy
-            .iter()
-            .copied()
-            .take_while(|id| *id != end)
-            .collect();
-        let ending = if expected.len() < options.max_new_tokens {
-            Ending::Complete
-        } else {
-            Ending::Length
-        };
-        assert_eq!(
-            (&answers[0].token_ids, answers[0].ending),
-            (&expected, ending),
-            "{name}"
-        );
+        let expected: Vec<_> = expected.greedy.iter().copied().take_while(|id| *id != end).collect();
+        let ending = if expected.len() < options.max_new_tokens { Ending::Complete } else { Ending::Length };
+        assert_eq!((&answers[0].token_ids, answers[0].ending), (&expected, ending), "{name}");
     }
 }
 
 /// A sequence in one go, and piece by piece through the cache, in a padded batch with a longer one.
 #[test]
 fn cached_pieces_equal_the_whole() {
-    for Case {
-        name,
-        model,
-        encoded,
-        ..
-    } in cases(&Device::flex())
-    {
+    for Case { name, model, encoded, .. } in cases(&Device::flex()) {
         let device = model.device();
         let more = [7u32, 8, 9, 10];
         let longer = Encoded {
-            token_ids: encoded
-                .token_ids
-                .iter()
-                .copied()
-                .chain([30, 31, 32])
-                .collect(),
+            token_ids: encoded.token_ids.iter().copied().chain([30, 31, 32]).collect(),
             images: encoded.images.clone(),
             answer_spans: Vec::new(),
         };
@@ -345,22 +249,10 @@ fn batches_equal_their_parts() {
         values(case.model.encode_images(&[second]).unwrap()),
     ];
     let together = values(case.model.encode_images(&[second, first, second]).unwrap());
-    assert_close(
-        "images",
-        &together,
-        &[alone[1].clone(), alone[0].clone(), alone[1].clone()].concat(),
-    );
+    assert_close("images", &together, &[alone[1].clone(), alone[0].clone(), alone[1].clone()].concat());
 
-    let text = Encoded {
-        token_ids: vec![1, 2, 3, 4],
-        images: Vec::new(),
-        answer_spans: Vec::new(),
-    };
-    let batch = case
-        .model
-        .hidden(&case.model.prepare(&[&text, &case.encoded]).unwrap(), None);
-    let single = case
-        .model
-        .hidden(&case.model.prepare(&[&text]).unwrap(), None);
+    let text = Encoded { token_ids: vec![1, 2, 3, 4], images: Vec::new(), answer_spans: Vec::new() };
+    let batch = case.model.hidden(&case.model.prepare(&[&text, &case.encoded]).unwrap(), None);
+    let single = case.model.hidden(&case.model.prepare(&[&text]).unwrap(), None);
     assert_close("rows", &values(batch.slice([0..1, 0..4])), &values(single));
 }

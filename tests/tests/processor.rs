@@ -5,9 +5,7 @@ use spatial_ladder::processor::{Content, Message, Processor, Role, images, smart
 use std::path::PathBuf;
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures/processor")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/processor").join(name)
 }
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -19,12 +17,7 @@ fn rows(name: &str) -> Vec<Value> {
 }
 
 fn ids(value: &Value) -> Vec<u32> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|id| id.as_u64().unwrap() as u32)
-        .collect()
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
 #[test]
@@ -34,29 +27,15 @@ fn patches_are_those_of_the_reference() {
     let mut rest = expected.as_slice();
     for row in rows("patches.json") {
         let name = row["picture"].as_str().unwrap();
-        let made = processor
-            .image
-            .preprocess(&images::load(&fixture(name)).unwrap())
-            .unwrap();
-        assert_eq!(
-            ids(&row["grid_thw"]),
-            made.grid_thw.map(|side| side as u32),
-            "{name}"
-        );
+        let made = processor.image.preprocess(&images::load(&fixture(name)).unwrap()).unwrap();
+        assert_eq!(ids(&row["grid_thw"]), made.grid_thw.map(|side| side as u32), "{name}");
 
         let (one, after) = rest.split_at(made.grid_thw.iter().product::<usize>() * 3 * 14 * 14);
         rest = after;
         let (mut largest, mut total) = (0.0_f32, 0.0_f64);
-        for (patch, pixels) in made
-            .data
-            .chunks_exact(3 * 2 * 14 * 14)
-            .zip(one.chunks_exact(3 * 14 * 14))
-        {
+        for (patch, pixels) in made.data.chunks_exact(3 * 2 * 14 * 14).zip(one.chunks_exact(3 * 14 * 14)) {
             for channel in 0..3 {
-                let (mean, std) = (
-                    processor.image.image_mean[channel],
-                    processor.image.image_std[channel],
-                );
+                let (mean, std) = (processor.image.image_mean[channel], processor.image.image_std[channel]);
                 for (i, &pixel) in pixels[channel * 196..][..196].iter().enumerate() {
                     for frame in 0..2 {
                         let value = patch[(channel * 2 + frame) * 196 + i];
@@ -70,15 +49,8 @@ fn patches_are_those_of_the_reference() {
         let average = total / made.data.len() as f64;
         println!("{name}: largest difference {largest:.3} of 255, average {average:.5}");
         // Pictures with a loss are decoded by another program than the reference's.
-        let (allowed, allowed_average) = if name.ends_with(".jpg") {
-            (8.0, 0.8)
-        } else {
-            (0.001, 0.001)
-        };
-        assert!(
-            largest <= allowed && average <= allowed_average,
-            "{name}: {largest}, {average}"
-        );
+        let (allowed, allowed_average) = if name.ends_with(".jpg") { (8.0, 0.8) } else { (0.001, 0.001) };
+        assert!(largest <= allowed && average <= allowed_average, "{name}: {largest}, {average}");
     }
     assert!(rest.is_empty());
 }
@@ -86,10 +58,7 @@ fn patches_are_those_of_the_reference() {
 #[test]
 fn normalized_values_are_those_of_the_reference() {
     let processor = Processor::tiny().unwrap();
-    let made = processor
-        .image
-        .preprocess(&images::load(&fixture("as_is.png")).unwrap())
-        .unwrap();
+    let made = processor.image.preprocess(&images::load(&fixture("as_is.png")).unwrap()).unwrap();
     let expected = bytes("as_is.bin");
     assert_eq!(made.data.len() * 4, expected.len());
     for (value, expected) in made.data.iter().zip(expected.chunks_exact(4)) {
@@ -158,16 +127,11 @@ fn conversations_are_those_of_the_reference() {
             .map(|name| images::load(&fixture(name.as_str().unwrap())).unwrap())
             .map(|image| processor.image.preprocess(&image).unwrap())
             .collect();
-        let made = processor
-            .encode(&messages, images, row["generate"].as_bool().unwrap())
-            .unwrap();
+        let made = processor.encode(&messages, images, row["generate"].as_bool().unwrap()).unwrap();
         assert_eq!(made.token_ids, ids(&row["ids"]));
 
-        let answers: Vec<String> = made
-            .answer_spans
-            .iter()
-            .map(|span| processor.decode(&made.token_ids[span.clone()]))
-            .collect();
+        let answers: Vec<String> =
+            made.answer_spans.iter().map(|span| processor.decode(&made.token_ids[span.clone()])).collect();
         let said: Vec<&str> = messages
             .iter()
             .filter(|message| message.role == Role::Assistant)
@@ -178,10 +142,7 @@ fn conversations_are_those_of_the_reference() {
             .collect();
         assert_eq!(answers, said);
         for span in &made.answer_spans {
-            assert_eq!(
-                made.token_ids[span.end - 1],
-                processor.tokenizer.special().im_end
-            );
+            assert_eq!(made.token_ids[span.end - 1], processor.tokenizer.special().im_end);
         }
     }
 }

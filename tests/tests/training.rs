@@ -10,7 +10,18 @@ const STEPS: u64 = 6;
 
 fn data_set(dir: &Path) -> PathBuf {
     let out = dir.join("data");
-    succeed(&["data", "build", "--source", "rooms:12", "--out", text(&out), "--config", "climb", "--seed", "5"]);
+    succeed(&[
+        "data",
+        "build",
+        "--source",
+        "rooms:12",
+        "--out",
+        text(&out),
+        "--config",
+        "climb",
+        "--seed",
+        "5",
+    ]);
     out
 }
 
@@ -76,7 +87,11 @@ fn stopped_and_killed_runs_resume_to_the_same_weights() {
         arguments.push("--resume");
         succeed(&arguments);
         assert_eq!(losses(run), losses(&whole));
-        assert!(weights(run) == weights(&whole), "{}: other weights than without interruption", run.display());
+        assert!(
+            weights(run) == weights(&whole),
+            "{}: other weights than without interruption",
+            run.display()
+        );
     };
 
     // Asked to stop: the step under way is finished and saved.
@@ -96,6 +111,7 @@ fn stopped_and_killed_runs_resume_to_the_same_weights() {
     std::fs::write(killed.join("checkpoints/step_000004/optimizer.bpk"), b"damaged").expect("damaged");
     resume(&killed);
     let events = read_events(&killed.join("events.jsonl")).expect("readable");
-    let mentioned = |event: &Event| matches!(event, Event::Warning { message } if message.contains("step_000004"));
+    let mentioned =
+        |event: &Event| matches!(event, Event::Warning { message } if message.contains("step_000004"));
     assert!(events.iter().any(|event| mentioned(&event.event)), "the damaged checkpoint is not mentioned");
 }

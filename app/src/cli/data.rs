@@ -71,20 +71,12 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let config = QuestionConfig::load(&args.config)?;
     let cancel = interrupt::flag();
     let bar = progress_bar("scenes");
-    let request = BuildRequest {
-        source: &source,
-        out: &args.out,
-        config: &config,
-        seed: args.seed,
-        limit: args.limit,
-    };
+    let request =
+        BuildRequest { source: &source, out: &args.out, config: &config, seed: args.seed, limit: args.limit };
     let progress = |progress: questions::Progress| {
         bar.set_length(progress.total_scenes as u64);
         bar.set_position(progress.scenes as u64);
-        bar.set_message(format!(
-            "{} images, {} questions",
-            progress.images, progress.questions
-        ));
+        bar.set_message(format!("{} images, {} questions", progress.images, progress.questions));
     };
     let result = questions::build(&request, &progress, &cancel);
     bar.finish_and_clear();
@@ -95,17 +87,11 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
             counts.scenes, counts.images, counts.grounding, counts.boxes, counts.foundation
         )
     };
-    eprintln!(
-        "wrote {} in {:.1} s",
-        args.out.display(),
-        bar.elapsed().as_secs_f64()
-    );
+    eprintln!("wrote {} in {:.1} s", args.out.display(), bar.elapsed().as_secs_f64());
     eprintln!("  to train on: {}", part(&info.train));
     eprintln!("  held out:    {}", part(&info.validation));
     if info.validation.images == 0 && config.validation_share > 0.0 {
-        eprintln!(
-            "warning: too few scenes to hold any out; training will have nothing to be measured on"
-        );
+        eprintln!("warning: too few scenes to hold any out; training will have nothing to be measured on");
     }
     Ok(())
 }
@@ -133,9 +119,7 @@ fn check(args: &FolderArgs) -> anyhow::Result<()> {
     } else {
         let mut text = String::new();
         for fault in &report.faults {
-            let line = fault
-                .line
-                .map_or(String::new(), |line| format!(", line {line}"));
+            let line = fault.line.map_or(String::new(), |line| format!(", line {line}"));
             writeln!(text, "{}{line}: {}", fault.file, fault.message)?;
         }
         print(&text)?;
@@ -145,23 +129,16 @@ fn check(args: &FolderArgs) -> anyhow::Result<()> {
         bail!("the check of {folder} was stopped before its end");
     }
     match report.faults.len() {
-        0 => eprintln!(
-            "{folder}: {} rows and {} images are sound",
-            report.rows, report.images
-        ),
+        0 => eprintln!("{folder}: {} rows and {} images are sound", report.rows, report.images),
         1 => bail!("{folder} has 1 fault; correct the line named, or build the data set anew"),
-        count => bail!(
-            "{folder} has {count} faults; correct the lines named, or build the data set anew"
-        ),
+        count => bail!("{folder} has {count} faults; correct the lines named, or build the data set anew"),
     }
     Ok(())
 }
 
 fn progress_bar(unit: &str) -> ProgressBar {
-    let template =
-        format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{msg}}  {{elapsed}} gone, {{eta}} to go");
-    let style =
-        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}  {{msg}}  {{elapsed}} gone, {{eta}} to go");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(0).with_style(style)
 }
 
@@ -174,13 +151,8 @@ fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 /// Writes to stdout; a reader that has seen enough, such as `head`, is no failure.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to stdout")
-        }
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
         _ => Ok(()),
     }
 }
@@ -190,31 +162,16 @@ fn table(train: &PartStatistics, validation: &PartStatistics) -> String {
     let mut rows = vec![
         Row::heading("", "train", "held out"),
         Row::numbers("images", train.images, validation.images),
-        Row::numbers(
-            "localization questions",
-            train.questions,
-            validation.questions,
-        ),
+        Row::numbers("localization questions", train.questions, validation.questions),
         Row::numbers("boxes", train.boxes, validation.boxes),
-        Row::numbers(
-            "foundation rows",
-            train.foundation_rows,
-            validation.foundation_rows,
-        ),
+        Row::numbers("foundation rows", train.foundation_rows, validation.foundation_rows),
     ];
     if train.boxes + validation.boxes > 0 {
         let named = |numbers: &BTreeMap<usize, usize>| {
-            numbers
-                .iter()
-                .map(|(key, count)| (format!("{key:>2}"), *count))
-                .collect::<BTreeMap<_, _>>()
+            numbers.iter().map(|(key, count)| (format!("{key:>2}"), *count)).collect::<BTreeMap<_, _>>()
         };
         rows.push(Row::heading("boxes a question", "", ""));
-        rows.extend(bars(
-            &named(&train.boxes_per_question),
-            &named(&validation.boxes_per_question),
-            false,
-        ));
+        rows.extend(bars(&named(&train.boxes_per_question), &named(&validation.boxes_per_question), false));
         rows.push(Row::heading("box area, % of the image", "", ""));
         rows.extend(share_rows(train, validation));
         rows.push(Row::heading("boxes by category", "", ""));
@@ -222,22 +179,11 @@ fn table(train: &PartStatistics, validation: &PartStatistics) -> String {
     }
     if train.foundation_rows + validation.foundation_rows > 0 {
         rows.push(Row::heading("objects in foundation rows", "", ""));
-        rows.extend(bars(
-            &train.foundation_categories,
-            &validation.foundation_categories,
-            true,
-        ));
+        rows.extend(bars(&train.foundation_categories, &validation.foundation_categories, true));
     }
-    let width = rows
-        .iter()
-        .map(|row| row.name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     rows.iter().fold(String::new(), |mut text, row| {
-        let line = format!(
-            "{:<width$}  {:>8}  {:>8}  {}",
-            row.name, row.train, row.validation, row.bar
-        );
+        let line = format!("{:<width$}  {:>8}  {:>8}  {}", row.name, row.train, row.validation, row.bar);
         text.push_str(line.trim_end());
         text.push('\n');
         text
@@ -254,12 +200,7 @@ struct Row {
 impl Row {
     fn heading(name: &str, train: &str, validation: &str) -> Self {
         let [name, train, validation] = [name, train, validation].map(str::to_owned);
-        Self {
-            name,
-            train,
-            validation,
-            bar: String::new(),
-        }
+        Self { name, train, validation, bar: String::new() }
     }
 
     fn numbers(name: &str, train: usize, validation: usize) -> Self {
@@ -273,51 +214,33 @@ fn bars(
     validation: &BTreeMap<String, usize>,
     commonest_first: bool,
 ) -> Vec<Row> {
-    let count =
-        |numbers: &BTreeMap<String, usize>, name: &str| numbers.get(name).copied().unwrap_or(0);
+    let count = |numbers: &BTreeMap<String, usize>, name: &str| numbers.get(name).copied().unwrap_or(0);
     let mut names: Vec<&String> = train.keys().chain(validation.keys()).collect();
     names.sort();
     names.dedup();
     if commonest_first {
         names.sort_by_key(|name| std::cmp::Reverse(count(train, name)));
     }
-    let rows = names
-        .into_iter()
-        .map(|name| (name.clone(), count(train, name), count(validation, name)));
+    let rows = names.into_iter().map(|name| (name.clone(), count(train, name), count(validation, name)));
     with_bars(rows.collect())
 }
 
 fn share_rows(train: &PartStatistics, validation: &PartStatistics) -> Vec<Row> {
-    let percent: Vec<String> = BOX_SHARE_BORDERS
-        .iter()
-        .map(|border| format!("{:.0}", border * 100.0))
-        .collect();
+    let percent: Vec<String> =
+        BOX_SHARE_BORDERS.iter().map(|border| format!("{:.0}", border * 100.0)).collect();
     let name = |bin: usize| match (bin.checked_sub(1).map(|i| &percent[i]), percent.get(bin)) {
         (Some(from), Some(to)) => format!("{from} to {to}"),
         (None, Some(to)) => format!("below {to}"),
         (Some(from), None) => format!("from {from}"),
         (None, None) => String::new(),
     };
-    let counts = train
-        .box_shares
-        .iter()
-        .zip(&validation.box_shares)
-        .enumerate();
-    with_bars(
-        counts
-            .map(|(bin, (&train, &validation))| (name(bin), train, validation))
-            .collect(),
-    )
+    let counts = train.box_shares.iter().zip(&validation.box_shares).enumerate();
+    with_bars(counts.map(|(bin, (&train, &validation))| (name(bin), train, validation)).collect())
 }
 
 fn with_bars(rows: Vec<(String, usize, usize)>) -> Vec<Row> {
     const WIDTH: usize = 30;
-    let longest = rows
-        .iter()
-        .map(|(_, train, _)| *train)
-        .max()
-        .unwrap_or(0)
-        .max(1);
+    let longest = rows.iter().map(|(_, train, _)| *train).max().unwrap_or(0).max(1);
     rows.into_iter()
         .map(|(name, train, validation)| Row {
             bar: "█".repeat((train * WIDTH).div_ceil(longest)),
@@ -342,19 +265,9 @@ mod tests {
             ..PartStatistics::default()
         };
         let text = table(&train, &PartStatistics::default());
-        assert!(
-            text.find("  tv").unwrap() < text.find("  bed").unwrap(),
-            "{text}"
-        );
-        assert!(
-            text.contains("below 1") && text.contains("2 to 5") && text.contains("from 50"),
-            "{text}"
-        );
+        assert!(text.find("  tv").unwrap() < text.find("  bed").unwrap(), "{text}");
+        assert!(text.contains("below 1") && text.contains("2 to 5") && text.contains("from 50"), "{text}");
         let column = text.lines().next().unwrap().find("train").unwrap() + "train".len();
-        assert_eq!(
-            text.lines().nth(3).unwrap().chars().nth(column - 1),
-            Some('4'),
-            "{text}"
-        );
+        assert_eq!(text.lines().nth(3).unwrap().chars().nth(column - 1), Some('4'), "{text}");
     }
 }

@@ -1,14 +1,10 @@
 //! From a source of scenes to a data set folder.
 
-use super::{
-    Localization, QuestionConfig, QuestionError, SourceSpec, foundation, localization, observe,
-};
+use super::{Localization, QuestionConfig, QuestionError, SourceSpec, foundation, localization, observe};
 use crate::geometry::Intrinsics;
 use crate::render::Renderer;
 use crate::samples::files::{self, PartialDir};
-use crate::samples::{
-    Counts, DataType, DatasetInfo, FoundationSample, GroundingSample, JsonlWriter, names,
-};
+use crate::samples::{Counts, DataType, DatasetInfo, FoundationSample, GroundingSample, JsonlWriter, names};
 use crate::scenes::rooms::{self, RoomOptions};
 use crate::scenes::{self, Dice, Scene};
 use image::ImageEncoder as _;
@@ -54,17 +50,9 @@ pub fn build(
     let source = SceneSource::open(request.source, request.config)?;
     let total = source.len().min(request.limit.unwrap_or(usize::MAX));
     let folder = PartialDir::create(request.out)?;
-    let worker = Worker {
-        root: folder.path(),
-        config: request.config,
-        seed: request.seed,
-        cancel,
-    };
+    let worker = Worker { root: folder.path(), config: request.config, seed: request.seed, cancel };
     let mut output = Output::create(folder.path(), request.config)?;
-    let mut report = Progress {
-        total_scenes: total,
-        ..Progress::default()
-    };
+    let mut report = Progress { total_scenes: total, ..Progress::default() };
     progress(report);
 
     // Few scenes at a time: progress is smooth, and only their rows are held in memory.
@@ -76,14 +64,9 @@ pub fn build(
             .collect();
         for (index, pictures) in (start..).zip(scenes) {
             let Some(pictures) = pictures? else {
-                return Err(QuestionError::Cancelled {
-                    out: request.out.to_owned(),
-                });
+                return Err(QuestionError::Cancelled { out: request.out.to_owned() });
             };
-            output.write(
-                pictures,
-                is_held_out(index, request.config.validation_share),
-            )?;
+            output.write(pictures, is_held_out(index, request.config.validation_share))?;
             report.scenes += 1;
         }
         report.images = output.train.counts.images + output.validation.counts.images;
@@ -91,9 +74,7 @@ pub fn build(
         progress(report);
     }
     if report.images == 0 {
-        return Err(QuestionError::NothingToAsk {
-            source_spec: request.source.to_string(),
-        });
+        return Err(QuestionError::NothingToAsk { source_spec: request.source.to_string() });
     }
 
     let (train, validation) = output.finish()?;
@@ -126,18 +107,13 @@ enum SceneSource {
 impl SceneSource {
     fn open(spec: &SourceSpec, config: &QuestionConfig) -> Result<Self, QuestionError> {
         Ok(match spec {
-            SourceSpec::Rooms(count) => Self::Rooms {
-                count: *count,
-                options: config.rooms,
-            },
+            SourceSpec::Rooms(count) => Self::Rooms { count: *count, options: config.rooms },
             SourceSpec::VsiMeta(path) => {
                 let scenes = scenes::vsi_meta::read(path)?;
                 let plain = scenes::vsi_meta::plain_categories(&scenes);
                 if !plain.is_empty() {
-                    let named: Vec<_> = plain
-                        .iter()
-                        .map(|(name, count)| format!("{name} ({count})"))
-                        .collect();
+                    let named: Vec<_> =
+                        plain.iter().map(|(name, count)| format!("{name} ({count})")).collect();
                     log::warn!(
                         "{spec}: no shape is known for {}; they are drawn as plain blocks. To leave them out of \
                          the questions, list the other categories in the config",
@@ -162,8 +138,7 @@ impl SceneSource {
             Self::Listed(scenes) => scenes[index].clone(),
         };
         let harmless = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        if scene.name.is_empty() || scene.name.starts_with('.') || !scene.name.chars().all(harmless)
-        {
+        if scene.name.is_empty() || scene.name.starts_with('.') || !scene.name.chars().all(harmless) {
             return Err(QuestionError::SceneName { name: scene.name });
         }
         Ok(scene)
@@ -197,8 +172,7 @@ impl Worker<'_> {
             config.image_height,
             config.horizontal_fov_deg.to_radians(),
         );
-        scene.cameras =
-            scenes::stand_points(&scene, config.frames_per_scene, intrinsics, dice.seed());
+        scene.cameras = scenes::stand_points(&scene, config.frames_per_scene, intrinsics, dice.seed());
         let renderer = Renderer::new(&scene);
         let mut pictures = Pictures::default();
         for (number, camera) in scene.cameras.iter().enumerate() {
@@ -250,12 +224,7 @@ impl Worker<'_> {
         // Ids come in runs, which filters would only break up.
         let (compression, filter) = (png::CompressionType::Fast, png::FilterType::NoFilter);
         png::PngEncoder::new_with_quality(&mut bytes, compression, filter)
-            .write_image(
-                image.as_raw(),
-                image.width(),
-                image.height(),
-                image::ExtendedColorType::L8,
-            )
+            .write_image(image.as_raw(), image.width(), image.height(), image::ExtendedColorType::L8)
             .map_err(|error| encode_error(path, &error))?;
         self.write(path, &bytes)
     }
@@ -270,10 +239,7 @@ impl Worker<'_> {
 }
 
 fn encode_error(path: &str, error: &dyn std::error::Error) -> QuestionError {
-    QuestionError::Encode {
-        path: path.to_owned(),
-        message: error.to_string(),
-    }
+    QuestionError::Encode { path: path.to_owned(), message: error.to_string() }
 }
 
 /// The row files of both parts.
@@ -293,11 +259,8 @@ struct Part {
 impl Output {
     fn create(root: &Path, config: &QuestionConfig) -> Result<Self, QuestionError> {
         let part = |grounding: &str, foundation: &str| -> Result<Part, QuestionError> {
-            let create = |wanted: bool, name: &str| {
-                wanted
-                    .then(|| JsonlWriter::create(&root.join(name)))
-                    .transpose()
-            };
+            let create =
+                |wanted: bool, name: &str| wanted.then(|| JsonlWriter::create(&root.join(name))).transpose();
             Ok(Part {
                 grounding: create(config.questions_per_frame > 0, grounding)?,
                 foundation: create(config.foundation, foundation)?,
@@ -312,11 +275,7 @@ impl Output {
     }
 
     fn write(&mut self, pictures: Pictures, held_out: bool) -> Result<(), QuestionError> {
-        let part = if held_out {
-            &mut self.validation
-        } else {
-            &mut self.train
-        };
+        let part = if held_out { &mut self.validation } else { &mut self.train };
         part.counts.scenes += usize::from(pictures.images > 0);
         part.counts.images += pictures.images;
         for (image, questions) in pictures.grounding {
@@ -376,13 +335,7 @@ mod tests {
 
     fn build_rooms(count: usize, out: &Path, seed: u64) -> Result<DatasetInfo, QuestionError> {
         let (source, config) = (SourceSpec::Rooms(count), small());
-        let request = BuildRequest {
-            source: &source,
-            out,
-            config: &config,
-            seed,
-            limit: None,
-        };
+        let request = BuildRequest { source: &source, out, config: &config, seed, limit: None };
         build(&request, &|_| (), &AtomicBool::new(false))
     }
 
@@ -396,10 +349,7 @@ mod tests {
                 if path.is_dir() {
                     folders.push(path);
                 } else {
-                    found.insert(
-                        path.strip_prefix(root).unwrap().to_owned(),
-                        std::fs::read(&path).unwrap(),
-                    );
+                    found.insert(path.strip_prefix(root).unwrap().to_owned(), std::fs::read(&path).unwrap());
                 }
             }
         }
@@ -411,10 +361,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let with_threads = |threads: usize, name: &str| {
             let out = parent.path().join(name);
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| build_rooms(10, &out, 3)).unwrap();
             bytes(&out)
         };
@@ -431,10 +378,7 @@ mod tests {
         let out = parent.path().join("data");
         let info = build_rooms(12, &out, 1).unwrap();
         assert_eq!((info.train.scenes, info.validation.scenes), (9, 3));
-        assert!(
-            info.train.grounding > 9 && info.validation.grounding > 2,
-            "{info:?}"
-        );
+        assert!(info.train.grounding > 9 && info.validation.grounding > 2, "{info:?}");
         let report = crate::samples::check(&out, &|_, _| (), &AtomicBool::new(false)).unwrap();
         assert!(report.faults.is_empty(), "{:?}", report.faults);
         assert_eq!(report.images, info.train.images + info.validation.images);
@@ -443,12 +387,7 @@ mod tests {
         let sample = &dataset.train.grounding[0];
         let (scene, camera) = dataset.scene_of(&sample.image[0]).unwrap();
         assert!(sample.image[0].contains(&scene.name) && camera < scene.cameras.len());
-        assert!(
-            sample
-                .answer
-                .iter()
-                .all(|a| scene.objects.iter().any(|o| o.category == a.label))
-        );
+        assert!(sample.answer.iter().all(|a| scene.objects.iter().any(|o| o.category == a.label)));
         let row = &dataset.train.foundation[0];
         assert_eq!(row.caption, row.caption_for((row.width, row.height)));
     }
@@ -464,22 +403,14 @@ mod tests {
 
         let fresh = parent.path().join("fresh");
         let (source, config) = (SourceSpec::Rooms(100), small());
-        let request = BuildRequest {
-            source: &source,
-            out: &fresh,
-            config: &config,
-            seed: 0,
-            limit: None,
-        };
+        let request = BuildRequest { source: &source, out: &fresh, config: &config, seed: 0, limit: None };
         let cancel = AtomicBool::new(false);
         let stop = |progress: Progress| cancel.store(progress.scenes > 0, Ordering::Relaxed);
         let error = build(&request, &stop, &cancel).unwrap_err();
         assert!(matches!(error, QuestionError::Cancelled { .. }));
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
 
-        let message = build_rooms(2, &out.join("precious/data"), 1)
-            .unwrap_err()
-            .to_string();
+        let message = build_rooms(2, &out.join("precious/data"), 1).unwrap_err().to_string();
         assert!(message.contains("precious"), "{message}");
     }
 
@@ -489,11 +420,6 @@ mod tests {
             let count = (0..1000).filter(|&index| is_held_out(index, share)).count();
             assert_eq!(count, (1000.0 * share) as usize);
         }
-        assert_eq!(
-            (0..20)
-                .filter(|&index| is_held_out(index, 0.1))
-                .collect::<Vec<_>>(),
-            [4, 14]
-        );
+        assert_eq!((0..20).filter(|&index| is_held_out(index, 0.1)).collect::<Vec<_>>(), [4, 14]);
     }
 }

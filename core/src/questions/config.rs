@@ -62,15 +62,7 @@ const CONFUSABLE: [&[&str]; 10] = [
     &["chair", "armchair"],
     &["table", "desk", "coffee table"],
     &["tv", "monitor"],
-    &[
-        "cabinet",
-        "file cabinet",
-        "dresser",
-        "nightstand",
-        "wardrobe",
-        "closet",
-        "shoe rack",
-    ],
+    &["cabinet", "file cabinet", "dresser", "nightstand", "wardrobe", "closet", "shoe rack"],
     &["trash can", "trash bin", "bucket", "basket"],
     &["lamp", "table lamp", "ceiling light"],
     &["fan", "exhaust fan"],
@@ -191,10 +183,7 @@ impl QuestionConfig {
 
     /// Reads a config from the name of a preset or the path of a TOML file.
     pub fn load(preset_or_file: &str) -> Result<Self, QuestionError> {
-        match Preset::ALL
-            .into_iter()
-            .find(|preset| preset.name() == preset_or_file)
-        {
+        match Preset::ALL.into_iter().find(|preset| preset.name() == preset_or_file) {
             Some(preset) => Ok(Self::preset(preset)),
             None => Self::read(Path::new(preset_or_file)),
         }
@@ -202,10 +191,8 @@ impl QuestionConfig {
 
     /// Reads a TOML file.
     pub fn read(path: &Path) -> Result<Self, QuestionError> {
-        let text = std::fs::read_to_string(path).map_err(|source| QuestionError::ReadConfig {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| QuestionError::ReadConfig { path: path.to_owned(), source })?;
         Self::parse(&text).map_err(|(line, message)| QuestionError::Config {
             path: path.to_owned(),
             line,
@@ -217,30 +204,20 @@ impl QuestionConfig {
     fn parse(text: &str) -> Result<Self, (usize, String)> {
         let explain = |error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start).min(text.len());
-            (
-                text.as_bytes()[..start]
-                    .iter()
-                    .filter(|&&b| b == b'\n')
-                    .count()
-                    + 1,
-                error.message().to_owned(),
-            )
+            (text.as_bytes()[..start].iter().filter(|&&b| b == b'\n').count() + 1, error.message().to_owned())
         };
         // The first pass finds every mistake with its line; the second puts the fields over the preset's.
         let plain: Self = toml::from_str(text).map_err(explain)?;
         let config = if plain.preset == Preset::Default {
             plain
         } else {
-            let mut fields = toml::Table::try_from(Self::preset(plain.preset))
-                .map_err(|error| (1, error.to_string()))?;
+            let mut fields =
+                toml::Table::try_from(Self::preset(plain.preset)).map_err(|error| (1, error.to_string()))?;
             lay_over(&mut fields, toml::from_str(text).map_err(explain)?);
             fields.try_into().map_err(explain)?
         };
         config.check().map_err(|(field, message)| {
-            let line = text
-                .lines()
-                .position(|line| line.trim_start().starts_with(field))
-                .unwrap_or(0);
+            let line = text.lines().position(|line| line.trim_start().starts_with(field)).unwrap_or(0);
             (line + 1, format!("{field} {message}"))
         })?;
         Ok(config)
@@ -248,48 +225,19 @@ impl QuestionConfig {
 
     /// The first field out of its range, and the range.
     fn check(&self) -> Result<(), (&'static str, &'static str)> {
-        let require =
-            |holds: bool, field, message| if holds { Ok(()) } else { Err((field, message)) };
+        let require = |holds: bool, field, message| if holds { Ok(()) } else { Err((field, message)) };
         let share = 0.0..=1.0;
-        require(
-            (32..=4096).contains(&self.image_width),
-            "image_width",
-            "must be 32 to 4096 pixels",
-        )?;
-        require(
-            (32..=4096).contains(&self.image_height),
-            "image_height",
-            "must be 32 to 4096 pixels",
-        )?;
+        require((32..=4096).contains(&self.image_width), "image_width", "must be 32 to 4096 pixels")?;
+        require((32..=4096).contains(&self.image_height), "image_height", "must be 32 to 4096 pixels")?;
         let fov = (20.0..=120.0).contains(&self.horizontal_fov_deg);
         require(fov, "horizontal_fov_deg", "must be 20 to 120 degrees")?;
-        require(
-            (1..=100).contains(&self.jpeg_quality),
-            "jpeg_quality",
-            "must be 1 to 100",
-        )?;
-        require(
-            (1..=9999).contains(&self.frames_per_scene),
-            "frames_per_scene",
-            "must be 1 to 9999",
-        )?;
+        require((1..=100).contains(&self.jpeg_quality), "jpeg_quality", "must be 1 to 100")?;
+        require((1..=9999).contains(&self.frames_per_scene), "frames_per_scene", "must be 1 to 9999")?;
         let objects = (1..=8).contains(&self.max_objects_per_question);
         require(objects, "max_objects_per_question", "must be 1 to 8")?;
-        require(
-            share.contains(&self.min_visibility),
-            "min_visibility",
-            "must be 0 to 1",
-        )?;
-        require(
-            share.contains(&self.min_box_share),
-            "min_box_share",
-            "must be 0 to 1",
-        )?;
-        require(
-            share.contains(&self.min_foundation_share),
-            "min_foundation_share",
-            "must be 0 to 1",
-        )?;
+        require(share.contains(&self.min_visibility), "min_visibility", "must be 0 to 1")?;
+        require(share.contains(&self.min_box_share), "min_box_share", "must be 0 to 1")?;
+        require(share.contains(&self.min_foundation_share), "min_foundation_share", "must be 0 to 1")?;
         let held_out = (0.0..=0.9).contains(&self.validation_share);
         require(held_out, "validation_share", "must be 0 to 0.9")?;
         let asks = self.foundation || self.questions_per_frame > 0;
@@ -326,23 +274,19 @@ impl std::str::FromStr for SourceSpec {
     type Err = QuestionError;
 
     fn from_str(text: &str) -> Result<Self, QuestionError> {
-        let wrong = |problem: &str| QuestionError::Source {
-            spec: text.to_owned(),
-            problem: problem.to_owned(),
-        };
+        let wrong =
+            |problem: &str| QuestionError::Source { spec: text.to_owned(), problem: problem.to_owned() };
         let (kind, rest) = text.split_once(':').ok_or_else(|| wrong("has no \":\""))?;
         match kind {
             "rooms" => match rest.parse() {
                 Ok(count @ 1..=10_000_000) => Ok(Self::Rooms(count)),
-                _ => Err(wrong(
-                    "needs a number of rooms from 1 to 10000000 after the colon",
-                )),
+                _ => Err(wrong("needs a number of rooms from 1 to 10000000 after the colon")),
             },
             "vsi-meta" if rest.is_empty() => Err(wrong("names no file")),
             "vsi-meta" => Ok(Self::VsiMeta(PathBuf::from(rest))),
-            "scannet" | "arkitscenes" | "scannetpp" => Err(wrong(
-                "names a kind of source that this version cannot read yet",
-            )),
+            "scannet" | "arkitscenes" | "scannetpp" => {
+                Err(wrong("names a kind of source that this version cannot read yet"))
+            }
             _ => Err(wrong("names no known kind of source")),
         }
     }
@@ -366,22 +310,12 @@ mod tests {
         let text = "preset = \"climb\"\nquestions_per_frame = 7\n[rooms]\nmax_objects = 6\n";
         let config = QuestionConfig::parse(text).unwrap();
         let climb = QuestionConfig::preset(Preset::Climb);
-        let rooms = RoomOptions {
-            max_objects: 6,
-            ..climb.rooms
-        };
-        let expected = QuestionConfig {
-            questions_per_frame: 7,
-            rooms,
-            ..climb
-        };
+        let rooms = RoomOptions { max_objects: 6, ..climb.rooms };
+        let expected = QuestionConfig { questions_per_frame: 7, rooms, ..climb };
         assert_eq!(config, expected);
         for preset in Preset::ALL {
             let config = QuestionConfig::load(preset.name()).unwrap();
-            assert_eq!(
-                QuestionConfig::parse(&toml::to_string(&config).unwrap()).unwrap(),
-                config
-            );
+            assert_eq!(QuestionConfig::parse(&toml::to_string(&config).unwrap()).unwrap(), config);
         }
     }
 
@@ -390,49 +324,27 @@ mod tests {
         let wrong = |text: &str| QuestionConfig::parse(text).unwrap_err();
         let (line, message) = wrong("image_width = 64\n\nimage_hight = 48\n");
         assert_eq!(line, 3);
-        assert!(
-            message.contains("image_hight") && message.contains("image_height"),
-            "{message}"
-        );
+        assert!(message.contains("image_hight") && message.contains("image_height"), "{message}");
         assert_eq!(wrong("\njpeg_quality = 300").0, 2);
         let (line, message) = wrong("foundation = true\nmin_visibility = 1.5");
-        assert_eq!(
-            (line, message.as_str()),
-            (2, "min_visibility must be 0 to 1")
-        );
+        assert_eq!((line, message.as_str()), (2, "min_visibility must be 0 to 1"));
         assert_eq!(wrong("foundation = true\nimage_width 3").0, 2);
     }
 
     #[test]
     fn a_missing_file_is_told_apart_from_a_mistyped_preset() {
         let message = QuestionConfig::load("clim").unwrap_err().to_string();
-        assert!(
-            message.contains("clim") && message.contains("foundation"),
-            "{message}"
-        );
+        assert!(message.contains("clim") && message.contains("foundation"), "{message}");
     }
 
     #[test]
     fn sources_are_parsed_or_refused_with_what_is_possible() {
-        assert_eq!(
-            "rooms:20".parse::<SourceSpec>().unwrap(),
-            SourceSpec::Rooms(20)
-        );
+        assert_eq!("rooms:20".parse::<SourceSpec>().unwrap(), SourceSpec::Rooms(20));
         let spec: SourceSpec = "vsi-meta:C:/a.json".parse().unwrap();
         assert_eq!(spec, SourceSpec::VsiMeta("C:/a.json".into()));
-        for wrong in [
-            "rooms",
-            "rooms:0",
-            "rooms:x",
-            "vsi-meta:",
-            "scannet:/data",
-            "hall:3",
-        ] {
+        for wrong in ["rooms", "rooms:0", "rooms:x", "vsi-meta:", "scannet:/data", "hall:3"] {
             let message = wrong.parse::<SourceSpec>().unwrap_err().to_string();
-            assert!(
-                message.contains(wrong) && message.contains("rooms:COUNT"),
-                "{message}"
-            );
+            assert!(message.contains(wrong) && message.contains("rooms:COUNT"), "{message}");
         }
     }
 }

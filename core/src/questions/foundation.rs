@@ -19,16 +19,10 @@ pub fn foundation(
 ) -> Option<(FoundationSample, GrayImage)> {
     let (width, height) = frame.color.dimensions();
     let min_pixels = (config.min_foundation_share * width as f32 * height as f32).max(1.0);
-    let mut taught: Vec<&Observation> = observations
-        .iter()
-        .filter(|observation| observation.visible_pixels as f32 >= min_pixels)
-        .collect();
-    taught.sort_by(|a, b| {
-        b.pixel_box
-            .area()
-            .total_cmp(&a.pixel_box.area())
-            .then(a.instance.cmp(&b.instance))
-    });
+    let mut taught: Vec<&Observation> =
+        observations.iter().filter(|observation| observation.visible_pixels as f32 >= min_pixels).collect();
+    taught
+        .sort_by(|a, b| b.pixel_box.area().total_cmp(&a.pixel_box.area()).then(a.instance.cmp(&b.instance)));
     taught.truncate(usize::from(u8::MAX));
     if taught.is_empty() {
         return None;
@@ -45,25 +39,11 @@ pub fn foundation(
             distance_m: centimetres(observation.camera_position.z),
         });
     }
-    let pixels = frame
-        .instances
-        .iter()
-        .map(|&id| renumbered[usize::from(id)])
-        .collect();
+    let pixels = frame.instances.iter().map(|&id| renumbered[usize::from(id)]).collect();
     let mask = GrayImage::from_raw(width, height, pixels)?;
     let caption = caption(&objects, (width, height), (width, height));
     let (image, instances) = (image.to_owned(), instances.to_owned());
-    Some((
-        FoundationSample {
-            image,
-            width,
-            height,
-            instances,
-            objects,
-            caption,
-        },
-        mask,
-    ))
+    Some((FoundationSample { image, width, height, instances, objects, caption }, mask))
 }
 
 /// Rounded to whole centimetres, which is all a reader of the row can use.

@@ -85,19 +85,13 @@ pub fn localization(
         let count = dice.count(1, most) as usize;
         dice.shuffle(&mut pool);
         let chosen = &pool[..count];
-        let mut key: Vec<u16> = chosen
-            .iter()
-            .map(|observation| observation.instance)
-            .collect();
+        let mut key: Vec<u16> = chosen.iter().map(|observation| observation.instance).collect();
         key.sort_unstable();
         if asked.contains(&key) {
             continue;
         }
         asked.push(key);
-        let labels: Vec<&str> = chosen
-            .iter()
-            .map(|observation| observation.category.as_str())
-            .collect();
+        let labels: Vec<&str> = chosen.iter().map(|observation| observation.category.as_str()).collect();
         questions.push(Localization {
             question: ask(&labels, dice.index(TEMPLATES.len())),
             answer: chosen
@@ -121,9 +115,7 @@ pub fn ask(labels: &[&str], template: usize) -> String {
         _ => format!("the {}", labels.join(", the ")),
     };
     let is = if labels.len() > 1 { "are" } else { "is" };
-    TEMPLATES[template % TEMPLATES.len()]
-        .replace("{objects}", &objects)
-        .replace("{is}", is)
+    TEMPLATES[template % TEMPLATES.len()].replace("{objects}", &objects).replace("{is}", is)
 }
 
 #[cfg(test)]
@@ -133,22 +125,13 @@ mod tests {
     use crate::scenes::Room;
     use glam::{Quat, Vec3};
 
-    fn observation(
-        instance: u16,
-        category: &str,
-        pixel_box: [f32; 4],
-        visibility: f32,
-    ) -> Observation {
+    fn observation(instance: u16, category: &str, pixel_box: [f32; 4], visibility: f32) -> Observation {
         let [x1, y1, x2, y2] = pixel_box;
         let pixel_box = PixelBox::new(x1, y1, x2, y2);
         Observation {
             instance,
             category: category.to_owned(),
-            bounds: OrientedBox {
-                center: Vec3::ZERO,
-                half_extents: Vec3::ONE,
-                rotation: Quat::IDENTITY,
-            },
+            bounds: OrientedBox { center: Vec3::ZERO, half_extents: Vec3::ONE, rotation: Quat::IDENTITY },
             pixel_box,
             camera_position: Vec3::Z,
             visible_pixels: pixel_box.area() as u32,
@@ -158,22 +141,10 @@ mod tests {
     }
 
     fn empty_scene() -> Scene {
-        let room = Room {
-            outline: Vec::new(),
-            floor: 0.0,
-            height: 2.5,
-            area: 0.0,
-            kind: String::new(),
-            style: 0,
-        };
+        let room =
+            Room { outline: Vec::new(), floor: 0.0, height: 2.5, area: 0.0, kind: String::new(), style: 0 };
         let (name, source) = ("a".to_owned(), "rooms".to_owned());
-        Scene {
-            name,
-            source,
-            room,
-            objects: Vec::new(),
-            cameras: Vec::new(),
-        }
+        Scene { name, source, room, objects: Vec::new(), cameras: Vec::new() }
     }
 
     #[test]
@@ -190,10 +161,8 @@ mod tests {
             observation(9, "table", [200.0, 0.0, 300.0, 100.0], 1.0),
         ];
         let config = QuestionConfig::default();
-        let ids: Vec<_> = eligible(&empty_scene(), &observations, &config)
-            .iter()
-            .map(|o| o.instance)
-            .collect();
+        let ids: Vec<_> =
+            eligible(&empty_scene(), &observations, &config).iter().map(|o| o.instance).collect();
         assert_eq!(ids, [3, 6]);
     }
 
@@ -207,18 +176,12 @@ mod tests {
                 observation(i, category, [x, 10.0, x + 90.0, 110.0], 1.0)
             })
             .collect();
-        let config = QuestionConfig {
-            questions_per_frame: 12,
-            ..QuestionConfig::default()
-        };
+        let config = QuestionConfig { questions_per_frame: 12, ..QuestionConfig::default() };
         let questions = localization(&empty_scene(), &observations, &config, &mut Dice::new(5, 0));
         assert!(questions.len() > 8);
         let mut sets = std::collections::BTreeSet::new();
         for Localization { question, answer } in &questions {
-            let places: Vec<_> = answer
-                .iter()
-                .map(|a| question.find(&a.label).unwrap())
-                .collect();
+            let places: Vec<_> = answer.iter().map(|a| question.find(&a.label).unwrap()).collect();
             assert!(places.is_sorted(), "{question}");
             let mut labels: Vec<_> = answer.iter().map(|a| a.label.clone()).collect();
             labels.sort();
@@ -229,9 +192,6 @@ mod tests {
     #[test]
     fn wording() {
         assert_eq!(ask(&["tv"], 1), "Where is the tv in the image?");
-        assert_eq!(
-            ask(&["tv", "bed", "door"], 0),
-            "Where are the tv, the bed and the door?"
-        );
+        assert_eq!(ask(&["tv", "bed", "door"], 0), "Where are the tv, the bed and the door?");
     }
 }

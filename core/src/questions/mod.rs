@@ -28,16 +28,9 @@ pub enum QuestionError {
          climb, foundation",
         path.display()
     )]
-    ReadConfig {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    ReadConfig { path: PathBuf, source: std::io::Error },
     #[error("{}, line {line}: {message}; correct or remove that line", path.display())]
-    Config {
-        path: PathBuf,
-        line: usize,
-        message: String,
-    },
+    Config { path: PathBuf, line: usize, message: String },
     #[error("the source \"{spec}\" {problem}; possible are rooms:COUNT and vsi-meta:FILE")]
     Source { spec: String, problem: String },
     #[error(transparent)]

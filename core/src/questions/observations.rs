@@ -77,19 +77,10 @@ struct Footprint {
 }
 
 impl Footprint {
-    const NONE: Self = Self {
-        pixels: 0,
-        x: [u32::MAX, 0],
-        y: [u32::MAX, 0],
-    };
+    const NONE: Self = Self { pixels: 0, x: [u32::MAX, 0], y: [u32::MAX, 0] };
 
     fn pixel_box(&self) -> PixelBox {
-        PixelBox::new(
-            self.x[0] as f32,
-            self.y[0] as f32,
-            self.x[1] as f32 + 1.0,
-            self.y[1] as f32 + 1.0,
-        )
+        PixelBox::new(self.x[0] as f32, self.y[0] as f32, self.x[1] as f32 + 1.0, self.y[1] as f32 + 1.0)
     }
 }
 
@@ -121,19 +112,13 @@ fn corners_in_sight(bounds: &OrientedBox, camera: &Camera, frame: &RenderedFrame
             return false;
         };
         let (x, y) = (libm::floorf(pixel.x), libm::floorf(pixel.y));
-        let inside =
-            x >= 0.0 && y >= 0.0 && x < intrinsics.width as f32 && y < intrinsics.height as f32;
+        let inside = x >= 0.0 && y >= 0.0 && x < intrinsics.width as f32 && y < intrinsics.height as f32;
         inside && {
             let depth = frame.depth[y as usize * intrinsics.width as usize + x as usize];
             !(depth > 0.0 && local.z - depth > CORNER_DEPTH_TOLERANCE_M)
         }
     };
-    bounds
-        .corners()
-        .iter()
-        .filter(|corner| in_sight(corner))
-        .count() as f32
-        / 8.0
+    bounds.corners().iter().filter(|corner| in_sight(corner)).count() as f32 / 8.0
 }
 
 #[cfg(test)]
@@ -152,12 +137,7 @@ mod tests {
     fn one_wardrobe() -> (Scene, Camera) {
         let mut scene = rooms::generate(1, 0, &RoomOptions::default());
         let corner = glam::vec2(5.0, 5.0);
-        scene.room.outline = vec![
-            -corner,
-            glam::vec2(5.0, -5.0),
-            corner,
-            glam::vec2(-5.0, 5.0),
-        ];
+        scene.room.outline = vec![-corner, glam::vec2(5.0, -5.0), corner, glam::vec2(-5.0, 5.0)];
         scene.objects = vec![Object {
             id: 7,
             category: "wardrobe".to_owned(),
@@ -181,16 +161,10 @@ mod tests {
     fn an_object_alone_is_wholly_visible_and_one_cut_by_the_border_in_part() {
         let (mut scene, camera) = one_wardrobe();
         for rule in [VisibilityRule::Pixels, VisibilityRule::Viewspatial] {
-            let [wardrobe] = &observed(&scene, &camera, rule)[..] else {
-                panic!("one object")
-            };
+            let [wardrobe] = &observed(&scene, &camera, rule)[..] else { panic!("one object") };
             assert_eq!(wardrobe.instance, 7);
             // The four corners at its back are hidden behind it.
-            let expected = if rule == VisibilityRule::Pixels {
-                1.0
-            } else {
-                0.5
-            };
+            let expected = if rule == VisibilityRule::Pixels { 1.0 } else { 0.5 };
             assert_eq!(wardrobe.visibility, expected);
             assert!((wardrobe.camera_position - Vec3::new(0.0, 0.0, 4.0)).length() < 1e-4);
         }
@@ -210,11 +184,7 @@ mod tests {
         scene.objects.push(screen);
         let seen = observed(&scene, &camera, VisibilityRule::Pixels);
         assert_eq!(seen.len(), 2);
-        assert!(
-            (0.3..0.7).contains(&seen[0].visibility),
-            "{}",
-            seen[0].visibility
-        );
+        assert!((0.3..0.7).contains(&seen[0].visibility), "{}", seen[0].visibility);
         assert!(seen[1].visibility > 0.97, "{}", seen[1].visibility);
     }
 
@@ -229,16 +199,10 @@ mod tests {
                 let frame = renderer.render(camera);
                 let seen = observe(&scene, &renderer, camera, &frame, VisibilityRule::Pixels);
                 let shown = frame.instances.iter().filter(|&&id| id > 0).count();
-                assert_eq!(
-                    shown,
-                    seen.iter()
-                        .map(|o| o.visible_pixels as usize)
-                        .sum::<usize>()
-                );
+                assert_eq!(shown, seen.iter().map(|o| o.visible_pixels as usize).sum::<usize>());
                 for observation in seen {
                     let [x1, y1, x2, y2] = observation.bbox_2d().map(|side| side as usize);
-                    let shows =
-                        |x: usize, y: usize| frame.instances[y * 96 + x] == observation.instance;
+                    let shows = |x: usize, y: usize| frame.instances[y * 96 + x] == observation.instance;
                     assert!((y1..y2).any(|y| shows(x1, y)) && (y1..y2).any(|y| shows(x2 - 1, y)));
                     assert!((x1..x2).any(|x| shows(x, y1)) && (x1..x2).any(|x| shows(x, y2 - 1)));
                     let within = (y1..y2).flat_map(|y| (x1..x2).map(move |x| (x, y)));

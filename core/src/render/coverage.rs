@@ -26,9 +26,7 @@ impl Renderer {
         let mut triangles = Vec::new();
         for part in self.parts.iter().filter(|part| part.id == instance) {
             for face in &self.faces[part.faces.clone()] {
-                let corners = face
-                    .corners
-                    .map(|i| to_camera * (self.vertices[i as usize] - eye));
+                let corners = face.corners.map(|i| to_camera * (self.vertices[i as usize] - eye));
                 let faces_away = (to_camera * face.normal).dot(corners[0]) >= 0.0;
                 if faces_away && !face.two_sided {
                     continue;
@@ -38,8 +36,7 @@ impl Renderer {
                 for corner in &projected[..count] {
                     (low, high) = (low.min(*corner), high.max(*corner));
                 }
-                triangles
-                    .extend((2..count).map(|i| [projected[0], projected[i - 1], projected[i]]));
+                triangles.extend((2..count).map(|i| [projected[0], projected[i - 1], projected[i]]));
             }
         }
         if triangles.is_empty() {
@@ -59,19 +56,11 @@ impl Renderer {
         }
         let cells = (extent * scale).ceil();
         let mut canvas = Visibility::new(cells.x as usize, cells.y as usize);
-        let flat = DepthPlane {
-            dx: 0.0,
-            dy: 0.0,
-            origin: 1.0,
-        };
+        let flat = DepthPlane { dx: 0.0, dy: 0.0, origin: 1.0 };
         for triangle in triangles {
             canvas.fill(triangle.map(|corner| (corner - low) * scale), flat, 0);
         }
-        let covered = canvas
-            .triangle
-            .iter()
-            .filter(|&&triangle| triangle != EMPTY)
-            .count();
+        let covered = canvas.triangle.iter().filter(|&&triangle| triangle != EMPTY).count();
         covered as f32 / (scale * scale)
     }
 }

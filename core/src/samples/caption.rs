@@ -39,16 +39,8 @@ pub fn caption(objects: &[FoundationObject], stored: (u32, u32), resized: (u32, 
                 twice_middle if twice_middle > 4 * i64::from(stored.0) => "right",
                 _ => "middle",
             };
-            let distance = if object.distance_m <= NEAR_M {
-                "near"
-            } else {
-                "far"
-            };
-            format!(
-                "{} {} at ({x}, {y}), {side}, {distance}",
-                article(&object.label),
-                object.label
-            )
+            let distance = if object.distance_m <= NEAR_M { "near" } else { "far" };
+            format!("{} {} at ({x}, {y}), {side}, {distance}", article(&object.label), object.label)
         })
         .collect();
     format!("In the picture: {}.", phrases.join("; "))
@@ -65,11 +57,7 @@ fn area(&[x1, y1, x2, y2]: &[i64; 4]) -> i64 {
 
 /// "a" or "an", as the label's first letter asks for.
 fn article(label: &str) -> &'static str {
-    if label.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        "an"
-    } else {
-        "a"
-    }
+    if label.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
 #[cfg(test)]
@@ -77,39 +65,23 @@ mod tests {
     use super::*;
 
     fn object(label: &str, bbox_2d: [i64; 4], distance_m: f32) -> FoundationObject {
-        FoundationObject {
-            instance: 1,
-            label: label.to_owned(),
-            bbox_2d,
-            distance_m,
-        }
+        FoundationObject { instance: 1, label: label.to_owned(), bbox_2d, distance_m }
     }
 
     #[test]
     fn names_objects_from_left_to_right_in_the_resized_frame() {
-        let objects = [
-            object("oven", [200, 40, 320, 160], 4.0),
-            object("trash can", [0, 100, 40, 140], 1.0),
-        ];
+        let objects = [object("oven", [200, 40, 320, 160], 4.0), object("trash can", [0, 100, 40, 140], 1.0)];
         let expected = "In the picture: a trash can at (10, 60), left, near; \
                         an oven at (130, 50), right, far.";
         assert_eq!(caption(&objects, (320, 240), (160, 120)), expected);
-        assert_eq!(
-            caption(&[], (320, 240), (160, 120)),
-            "In the picture: an empty room."
-        );
+        assert_eq!(caption(&[], (320, 240), (160, 120)), "In the picture: an empty room.");
     }
 
     #[test]
     fn keeps_the_largest_objects_only() {
-        let objects: Vec<_> = (1..=20)
-            .map(|i| object("box", [i, 0, 2 * i, 10], 1.0))
-            .collect();
+        let objects: Vec<_> = (1..=20).map(|i| object("box", [i, 0, 2 * i, 10], 1.0)).collect();
         let text = caption(&objects, (64, 64), (64, 64));
         assert_eq!(text.matches("box").count(), CAPTION_OBJECTS);
-        assert!(
-            text.contains("(30, 5)") && !text.contains("(1, 5)"),
-            "{text}"
-        );
+        assert!(text.contains("(30, 5)") && !text.contains("(1, 5)"), "{text}");
     }
 }

@@ -2,8 +2,7 @@
 
 use super::files::FileError;
 use super::{
-    Counts, DataType, DatasetError, DatasetInfo, FoundationSample, GroundingSample, JsonlReader,
-    names,
+    Counts, DataType, DatasetError, DatasetInfo, FoundationSample, GroundingSample, JsonlReader, names,
 };
 use image::GrayImage;
 use rayon::prelude::*;
@@ -45,13 +44,8 @@ pub fn check(
     progress: &(dyn Fn(usize, usize) + Sync),
     cancel: &AtomicBool,
 ) -> Result<CheckReport, DatasetError> {
-    if ![names::GROUNDING, names::FOUNDATION]
-        .iter()
-        .any(|name| root.join(name).is_file())
-    {
-        return Err(DatasetError::NotADataset {
-            path: root.to_owned(),
-        });
+    if ![names::GROUNDING, names::FOUNDATION].iter().any(|name| root.join(name).is_file()) {
+        return Err(DatasetError::NotADataset { path: root.to_owned() });
     }
     let mut checker = Checker::default();
     let grounding = [names::GROUNDING, names::GROUNDING_VALIDATION];
@@ -63,12 +57,7 @@ pub fn check(
         .iter()
         .flatten()
         .flat_map(|row| row.sample.image.iter().map(String::as_str))
-        .chain(
-            foundation
-                .iter()
-                .flatten()
-                .map(|row| row.sample.image.as_str()),
-        )
+        .chain(foundation.iter().flatten().map(|row| row.sample.image.as_str()))
         .collect();
     let images: Vec<&str> = images.into_iter().collect();
     let done = AtomicUsize::new(0);
@@ -90,9 +79,7 @@ pub fn check(
         .flatten()
         .filter(|_| !cancel.load(Ordering::Relaxed))
         .flat_map_iter(|row| {
-            foundation_faults(root, &row.sample, &sizes)
-                .into_iter()
-                .map(|message| row.fault(message))
+            foundation_faults(root, &row.sample, &sizes).into_iter().map(|message| row.fault(message))
         })
         .collect();
     checker.faults.extend(of_foundation);
@@ -101,8 +88,7 @@ pub fn check(
     checker.faults.sort();
     checker.faults.dedup();
     Ok(CheckReport {
-        rows: grounding.iter().map(Vec::len).sum::<usize>()
-            + foundation.iter().map(Vec::len).sum::<usize>(),
+        rows: grounding.iter().map(Vec::len).sum::<usize>() + foundation.iter().map(Vec::len).sum::<usize>(),
         images: images.len(),
         complete: !cancel.load(Ordering::Relaxed),
         faults: checker.faults,
@@ -118,11 +104,7 @@ struct Row<T> {
 
 impl<T> Row<T> {
     fn fault(&self, message: String) -> Fault {
-        Fault {
-            file: self.file.to_owned(),
-            line: Some(self.line),
-            message,
-        }
+        Fault { file: self.file.to_owned(), line: Some(self.line), message }
     }
 }
 
@@ -143,11 +125,7 @@ impl Checker {
         let reader = match JsonlReader::<T>::open(&path) {
             Ok(reader) => reader,
             Err(error) => {
-                self.faults.push(Fault {
-                    file: file.to_owned(),
-                    line: None,
-                    message: error.to_string(),
-                });
+                self.faults.push(Fault { file: file.to_owned(), line: None, message: error.to_string() });
                 return rows;
             }
         };
@@ -155,18 +133,10 @@ impl Checker {
             match row {
                 Ok((line, sample)) => rows.push(Row { file, line, sample }),
                 Err(DatasetError::Row { line, message, .. }) => {
-                    self.faults.push(Fault {
-                        file: file.to_owned(),
-                        line: Some(line),
-                        message,
-                    });
+                    self.faults.push(Fault { file: file.to_owned(), line: Some(line), message });
                 }
                 Err(error) => {
-                    self.faults.push(Fault {
-                        file: file.to_owned(),
-                        line: None,
-                        message: error.to_string(),
-                    });
+                    self.faults.push(Fault { file: file.to_owned(), line: None, message: error.to_string() });
                     break;
                 }
             }
@@ -174,18 +144,11 @@ impl Checker {
         rows
     }
 
-    fn grounding(
-        &mut self,
-        row: &Row<GroundingSample>,
-        sizes: &HashMap<&str, Result<(u32, u32), String>>,
-    ) {
+    fn grounding(&mut self, row: &Row<GroundingSample>, sizes: &HashMap<&str, Result<(u32, u32), String>>) {
         let sample = &row.sample;
         let mut messages = Vec::new();
         if let Some((file, line)) = self.ids.insert(sample.question_id, (row.file, row.line)) {
-            messages.push(format!(
-                "question_id {} is that of {file}, line {line}",
-                sample.question_id
-            ));
+            messages.push(format!("question_id {} is that of {file}, line {line}", sample.question_id));
         }
         if sample.question.trim().is_empty() {
             messages.push("the question is empty".to_owned());
@@ -193,13 +156,8 @@ impl Checker {
         if sample.answer.is_empty() {
             messages.push("the answer has no box".to_owned());
         }
-        if sample.image.is_empty()
-            || (sample.data_type == DataType::SingleImage && sample.image.len() != 1)
-        {
-            messages.push(format!(
-                "has {} images, which does not fit its data_type",
-                sample.image.len()
-            ));
+        if sample.image.is_empty() || (sample.data_type == DataType::SingleImage && sample.image.len() != 1) {
+            messages.push(format!("has {} images, which does not fit its data_type", sample.image.len()));
         }
         for image in &sample.image {
             if let Some(Err(problem)) = sizes.get(image.as_str()) {
@@ -208,21 +166,17 @@ impl Checker {
         }
         // Of several images a row does not say which one a box lies in.
         let size = match sample.image.as_slice() {
-            [image] => sizes
-                .get(image.as_str())
-                .and_then(|size| size.as_ref().ok()),
+            [image] => sizes.get(image.as_str()).and_then(|size| size.as_ref().ok()),
             _ => None,
         };
         for answer in &sample.answer {
             if answer.label.trim().is_empty() {
                 messages.push(format!("the box {:?} has no label", answer.bbox_2d));
             }
-            messages.extend(
-                box_fault(answer.bbox_2d, size).map(|fault| format!("{}: {fault}", answer.label)),
-            );
+            messages
+                .extend(box_fault(answer.bbox_2d, size).map(|fault| format!("{}: {fault}", answer.label)));
         }
-        self.faults
-            .extend(messages.into_iter().map(|message| row.fault(message)));
+        self.faults.extend(messages.into_iter().map(|message| row.fault(message)));
     }
 
     /// No scene may be both trained on and held out.
@@ -232,31 +186,20 @@ impl Checker {
         foundation: &[Vec<Row<FoundationSample>>; 2],
     ) {
         let scenes = |part: usize| -> BTreeMap<String, (&'static str, usize)> {
-            let of_grounding = grounding[part].iter().flat_map(|row| {
-                row.sample
-                    .image
-                    .iter()
-                    .map(|image| (image, (row.file, row.line)))
-            });
-            let of_foundation = foundation[part]
+            let of_grounding = grounding[part]
                 .iter()
-                .map(|row| (&row.sample.image, (row.file, row.line)));
+                .flat_map(|row| row.sample.image.iter().map(|image| (image, (row.file, row.line))));
+            let of_foundation = foundation[part].iter().map(|row| (&row.sample.image, (row.file, row.line)));
             of_grounding
                 .chain(of_foundation)
-                .filter_map(|(image, place)| {
-                    Some((Path::new(image).parent()?.to_str()?.to_owned(), place))
-                })
+                .filter_map(|(image, place)| Some((Path::new(image).parent()?.to_str()?.to_owned(), place)))
                 .collect()
         };
         let trained = scenes(0);
         for (scene, (file, line)) in scenes(1) {
             if trained.contains_key(&scene) {
                 let message = format!("images of {scene} are both trained on and held out");
-                self.faults.push(Fault {
-                    file: file.to_owned(),
-                    line: Some(line),
-                    message,
-                });
+                self.faults.push(Fault { file: file.to_owned(), line: Some(line), message });
             }
         }
     }
@@ -272,18 +215,13 @@ impl Checker {
             Ok(Some(info)) => info,
             Ok(None) => return Ok(()),
             Err(DatasetError::Info { message, .. }) => {
-                self.faults.push(Fault {
-                    file: names::INFO.to_owned(),
-                    line: None,
-                    message,
-                });
+                self.faults.push(Fault { file: names::INFO.to_owned(), line: None, message });
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        for (part, (name, stated)) in [("train", &info.train), ("validation", &info.validation)]
-            .iter()
-            .enumerate()
+        for (part, (name, stated)) in
+            [("train", &info.train), ("validation", &info.validation)].iter().enumerate()
         {
             let mut counted = Counts::default();
             for row in &grounding[part] {
@@ -296,13 +234,8 @@ impl Checker {
                 ("foundation rows", stated.foundation, counted.foundation),
             ] {
                 if stated != counted {
-                    let message =
-                        format!("states {stated} {what} in {name}, but there are {counted}");
-                    self.faults.push(Fault {
-                        file: names::INFO.to_owned(),
-                        line: None,
-                        message,
-                    });
+                    let message = format!("states {stated} {what} in {name}, but there are {counted}");
+                    self.faults.push(Fault { file: names::INFO.to_owned(), line: None, message });
                 }
             }
         }
@@ -320,20 +253,14 @@ fn foundation_faults(
     match sizes.get(sample.image.as_str()) {
         Some(Err(problem)) => messages.push(problem.clone()),
         Some(Ok(size)) if *size != stated => {
-            messages.push(format!(
-                "states {}x{} for an image of {}x{}",
-                stated.0, stated.1, size.0, size.1
-            ));
+            messages.push(format!("states {}x{} for an image of {}x{}", stated.0, stated.1, size.0, size.1));
         }
         _ => {}
     }
     let mask = match decode(root, &sample.instances) {
         Ok(image::DynamicImage::ImageLuma8(mask)) if mask.dimensions() == stated => mask,
         Ok(_) => {
-            messages.push(format!(
-                "{} is not an 8-bit grey image of the image's size",
-                sample.instances
-            ));
+            messages.push(format!("{} is not an 8-bit grey image of the image's size", sample.instances));
             return messages;
         }
         Err(problem) => {
@@ -360,10 +287,7 @@ fn foundation_faults(
         }
     }
     if let Some(unknown) = tight.iter().position(Option::is_some) {
-        messages.push(format!(
-            "{} holds {unknown}, which is none of the objects",
-            sample.instances
-        ));
+        messages.push(format!("{} holds {unknown}, which is none of the objects", sample.instances));
     }
     messages
 }
@@ -396,17 +320,13 @@ fn box_fault(bbox: [i64; 4], size: Option<&(u32, u32)>) -> Option<String> {
 
 /// The whole image; the error says what is wrong with which file.
 fn decode(root: &Path, image: &str) -> Result<image::DynamicImage, String> {
-    let inside = Path::new(image)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let inside =
+        Path::new(image).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if image.is_empty() || !inside {
-        return Err(format!(
-            "the path {image:?} does not stay inside the data set folder"
-        ));
+        return Err(format!("the path {image:?} does not stay inside the data set folder"));
     }
     let path = root.join(image);
-    let bytes =
-        std::fs::read(&path).map_err(|error| FileError::io("read", &path)(error).to_string())?;
+    let bytes = std::fs::read(&path).map_err(|error| FileError::io("read", &path)(error).to_string())?;
     if bytes.starts_with(&[0xff, 0xd8]) && is_cut_off(&bytes) {
         return Err(format!("{image} is cut off: its JPEG data has no end"));
     }
@@ -429,10 +349,7 @@ mod tests {
         let sample = GroundingSample {
             question_id: id,
             question: "Where is the tv?".to_owned(),
-            answer: vec![GroundedBox {
-                bbox_2d,
-                label: "tv".to_owned(),
-            }],
+            answer: vec![GroundedBox { bbox_2d, label: "tv".to_owned() }],
             image: vec![image.to_owned()],
             data_type: DataType::SingleImage,
         };
@@ -442,11 +359,7 @@ mod tests {
     fn messages(root: &Path) -> Vec<(Option<usize>, String)> {
         let report = check(root, &|_, _| (), &AtomicBool::new(false)).unwrap();
         assert!(report.complete);
-        report
-            .faults
-            .into_iter()
-            .map(|fault| (fault.line, fault.message))
-            .collect()
+        report.faults.into_iter().map(|fault| (fault.line, fault.message)).collect()
     }
 
     #[test]
@@ -454,8 +367,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir_all(root.join("images/a")).unwrap();
-        let picture =
-            image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8 * 3, y as u8 * 5, 7]));
+        let picture = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8 * 3, y as u8 * 5, 7]));
         picture.save(root.join("images/a/0.jpg")).unwrap();
         let whole = fs::read(root.join("images/a/0.jpg")).unwrap();
         fs::write(root.join("images/a/cut.jpg"), &whole[..whole.len() - 20]).unwrap();
@@ -470,11 +382,7 @@ mod tests {
             "{\"question_id\": 7".to_owned(),
         ];
         fs::write(root.join(names::GROUNDING), rows.join("\n")).unwrap();
-        fs::write(
-            root.join(names::GROUNDING_VALIDATION),
-            row(9, "images/a/0.jpg", [1, 1, 5, 5]),
-        )
-        .unwrap();
+        fs::write(root.join(names::GROUNDING_VALIDATION), row(9, "images/a/0.jpg", [1, 1, 5, 5])).unwrap();
 
         let found = messages(root);
         let expected = [
@@ -489,10 +397,7 @@ mod tests {
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for ((line, part), (found_line, message)) in expected.into_iter().zip(found) {
-            assert!(
-                found_line == Some(line) && message.contains(part),
-                "{message}"
-            );
+            assert!(found_line == Some(line) && message.contains(part), "{message}");
         }
     }
 
@@ -501,9 +406,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         image::RgbImage::new(8, 8).save(root.join("a.png")).unwrap();
-        let mask = GrayImage::from_fn(8, 8, |x, y| {
-            image::Luma([u8::from(x < 3 && y < 2) + 2 * u8::from(y > 5)])
-        });
+        let mask =
+            GrayImage::from_fn(8, 8, |x, y| image::Luma([u8::from(x < 3 && y < 2) + 2 * u8::from(y > 5)]));
         mask.save(root.join("m.png")).unwrap();
         let object = |instance, bbox_2d| FoundationObject {
             instance,
@@ -523,11 +427,7 @@ mod tests {
             sample(vec![object(1, [0, 0, 3, 2]), object(2, [0, 6, 8, 8])]),
             sample(vec![object(1, [0, 0, 3, 3]), object(2, [0, 6, 8, 8])]),
             sample(vec![object(1, [0, 0, 3, 2])]),
-            sample(vec![
-                object(1, [0, 0, 3, 2]),
-                object(2, [0, 6, 8, 8]),
-                object(5, [0, 0, 1, 1]),
-            ]),
+            sample(vec![object(1, [0, 0, 3, 2]), object(2, [0, 6, 8, 8]), object(5, [0, 0, 1, 1])]),
         ];
         let rows = rows.map(|row| serde_json::to_string(&row).unwrap());
         fs::write(root.join(names::FOUNDATION), rows.join("\n")).unwrap();

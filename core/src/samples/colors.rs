@@ -13,9 +13,9 @@ pub fn label_color(label: &str) -> [u8; 3] {
         [0xff, 0x9c, 0xe4],
     ];
     // FNV-1a: stable across versions and machines, unlike the hashes of the standard library.
-    let hash = label.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let hash = label
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     COLORS[(hash >> 32) as usize % COLORS.len()]
 }
 
@@ -26,9 +26,7 @@ mod tests {
     #[test]
     fn colours_are_stable_and_differ() {
         assert_eq!(label_color("chair"), label_color("chair"));
-        let labels = [
-            "chair", "table", "sofa", "bed", "lamp", "tv", "door", "window",
-        ];
+        let labels = ["chair", "table", "sofa", "bed", "lamp", "tv", "door", "window"];
         let colors: std::collections::HashSet<_> = labels.map(label_color).into();
         assert!(colors.len() >= 4, "{colors:?}");
     }

@@ -28,11 +28,7 @@ pub enum DatasetError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error("{}, line {line}: {message}; correct or remove this line", path.display())]
-    Row {
-        path: PathBuf,
-        line: usize,
-        message: String,
-    },
+    Row { path: PathBuf, line: usize, message: String },
     #[error("{}: {message}; restore the file, or build the data set anew", path.display())]
     Info { path: PathBuf, message: String },
     #[error(
@@ -41,9 +37,7 @@ pub enum DatasetError {
         path.display(), names::GROUNDING, names::FOUNDATION
     )]
     NotADataset { path: PathBuf },
-    #[error(
-        "no scene is known for the image {image}: only built data sets have scenes, under scenes/"
-    )]
+    #[error("no scene is known for the image {image}: only built data sets have scenes, under scenes/")]
     NoScene { image: String },
 }
 
@@ -113,9 +107,7 @@ impl Dataset {
     pub fn open(root: &Path) -> Result<Self, DatasetError> {
         let exists = |name: &str| root.join(name).is_file();
         if !exists(names::GROUNDING) && !exists(names::FOUNDATION) {
-            return Err(DatasetError::NotADataset {
-                path: root.to_owned(),
-            });
+            return Err(DatasetError::NotADataset { path: root.to_owned() });
         }
         Ok(Self {
             root: root.to_owned(),
@@ -138,16 +130,10 @@ impl Dataset {
 
     /// The scene and the index of its camera that took `image` (`images/SCENE/CAMERA.jpg`).
     pub fn scene_of(&self, image: &str) -> Result<(crate::scenes::Scene, usize), DatasetError> {
-        let no_scene = || DatasetError::NoScene {
-            image: image.to_owned(),
-        };
+        let no_scene = || DatasetError::NoScene { image: image.to_owned() };
         let path = Path::new(image);
-        let camera = path
-            .file_stem()
-            .and_then(|stem| stem.to_str()?.parse::<usize>().ok());
-        let name = path
-            .parent()
-            .and_then(|folder| folder.file_name()?.to_str());
+        let camera = path.file_stem().and_then(|stem| stem.to_str()?.parse::<usize>().ok());
+        let name = path.parent().and_then(|folder| folder.file_name()?.to_str());
         let (Some(name), Some(camera)) = (name, camera) else {
             return Err(no_scene());
         };
@@ -156,10 +142,7 @@ impl Dataset {
             return Err(no_scene());
         }
         let scene: crate::scenes::Scene = serde_json::from_str(&files::read_to_string(&path)?)
-            .map_err(|error| DatasetError::Info {
-                path,
-                message: error.to_string(),
-            })?;
+            .map_err(|error| DatasetError::Info { path, message: error.to_string() })?;
         if camera >= scene.cameras.len() {
             return Err(no_scene());
         }
@@ -177,20 +160,15 @@ impl DatasetInfo {
         let text = files::read_to_string(&path)?;
         match serde_json::from_str(&text) {
             Ok(info) => Ok(Some(info)),
-            Err(error) => Err(DatasetError::Info {
-                path,
-                message: error.to_string(),
-            }),
+            Err(error) => Err(DatasetError::Info { path, message: error.to_string() }),
         }
     }
 
     /// Writes `dataset.json` into the folder `root`.
     pub fn write(&self, root: &Path) -> Result<(), DatasetError> {
         let path = root.join(names::INFO);
-        let mut text = serde_json::to_string_pretty(self).map_err(|error| DatasetError::Info {
-            path: path.clone(),
-            message: error.to_string(),
-        })?;
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|error| DatasetError::Info { path: path.clone(), message: error.to_string() })?;
         text.push('\n');
         Ok(files::write_atomic(&path, text.as_bytes())?)
     }
@@ -215,12 +193,7 @@ pub struct JsonlReader<T> {
 impl<T: DeserializeOwned> JsonlReader<T> {
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let file = File::open(path).map_err(FileError::io("open", path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            input: BufReader::new(file),
-            line: 0,
-            row: PhantomData,
-        })
+        Ok(Self { path: path.to_owned(), input: BufReader::new(file), line: 0, row: PhantomData })
     }
 }
 
@@ -246,17 +219,9 @@ impl<T: DeserializeOwned> Iterator for JsonlReader<T> {
                 let (path, line) = (self.path.clone(), self.line);
                 // serde_json's own "at line 1" would contradict the line of the file.
                 let message = error.to_string();
-                let message = message
-                    .split(" at line ")
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
+                let message = message.split(" at line ").next().unwrap_or_default().to_owned();
                 let message = format!("{message} (column {})", error.column());
-                Err(DatasetError::Row {
-                    path,
-                    line,
-                    message,
-                })
+                Err(DatasetError::Row { path, line, message })
             }
         })
     }
@@ -272,10 +237,7 @@ pub struct JsonlWriter {
 impl JsonlWriter {
     pub fn create(path: &Path) -> Result<Self, FileError> {
         let file = File::create(path).map_err(FileError::io("create", path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            output: BufWriter::new(file),
-        })
+        Ok(Self { path: path.to_owned(), output: BufWriter::new(file) })
     }
 
     pub fn write<T: Serialize>(&mut self, row: &T) -> Result<(), FileError> {
@@ -322,13 +284,8 @@ mod tests {
         let path = folder.path().join(names::GROUNDING);
         fs::write(&path, format!("{ROW}\n\n{}\n{ROW}", &ROW[..50])).unwrap();
         let message = Dataset::open(folder.path()).unwrap_err().to_string();
-        assert!(
-            message.contains("spld_grounding_data.jsonl, line 3: EOF"),
-            "{message}"
-        );
-        let rows: Vec<_> = JsonlReader::<GroundingSample>::open(&path)
-            .unwrap()
-            .collect();
+        assert!(message.contains("spld_grounding_data.jsonl, line 3: EOF"), "{message}");
+        let rows: Vec<_> = JsonlReader::<GroundingSample>::open(&path).unwrap().collect();
         assert_eq!(rows.iter().filter(|row| row.is_ok()).count(), 2);
     }
 
@@ -345,9 +302,6 @@ mod tests {
         let mut writer = JsonlWriter::create(Path::new("/dev/full")).unwrap();
         writer.write(&"x").unwrap();
         let error = writer.finish().unwrap_err();
-        assert!(
-            error.is_disk_full() && error.to_string().contains("free some disk space"),
-            "{error}"
-        );
+        assert!(error.is_disk_full() && error.to_string().contains("free some disk space"), "{error}");
     }
 }

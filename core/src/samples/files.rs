@@ -12,11 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("cannot {action} {}: {source}; {}", path.display(), remedy(source))]
-    Io {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error(
         "{} is not empty; choose another folder, or remove this one first: nothing is overwritten",
         path.display()
@@ -34,11 +30,7 @@ impl FileError {
     /// For `map_err`: `File::open(p).map_err(FileError::io("open", p))`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 
     /// Whether the disk ran full (or a quota did).
@@ -48,10 +40,7 @@ impl FileError {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -60,9 +49,7 @@ fn remedy(error: &io::Error) -> &'static str {
         ErrorKind::NotFound => "check the path",
         ErrorKind::PermissionDenied => "change its permissions, or choose a place you may use",
         ErrorKind::ReadOnlyFilesystem => "choose a place that is not read-only",
-        ErrorKind::NotADirectory => {
-            "a part of this path is a file, not a folder; choose another path"
-        }
+        ErrorKind::NotADirectory => "a part of this path is a file, not a folder; choose another path",
         ErrorKind::IsADirectory => "this is a folder; name a file",
         ErrorKind::InvalidData => "the file is not UTF-8 text; is it the right one?",
         ErrorKind::CrossesDevices => "choose an output folder that is not itself a mount point",
@@ -102,11 +89,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write().map_err(|source| {
         // Best effort: the error that counts is the one being reported.
         let _ = fs::remove_file(&temporary);
-        FileError::Io {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        }
+        FileError::Io { action: "write", path: path.to_owned(), source }
     })?;
     sync_parent(path);
     Ok(())
@@ -114,9 +97,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 
 /// Makes a rename durable where the system can; where it cannot, the rename has still happened.
 fn sync_parent(path: &Path) {
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
         && let Ok(folder) = File::open(parent)
     {
         let _ = folder.sync_all();
@@ -154,17 +135,11 @@ impl PartialDir {
             .truncate(false)
             .open(&lock_path)
             .map_err(FileError::io("create", &lock_path))?;
-        let mut unfinished = Self {
-            target: target.to_owned(),
-            partial,
-            lock: None,
-        };
+        let mut unfinished = Self { target: target.to_owned(), partial, lock: None };
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
-                return Err(FileError::Busy {
-                    path: std::mem::take(&mut unfinished.partial),
-                });
+                return Err(FileError::Busy { path: std::mem::take(&mut unfinished.partial) });
             }
             // A file system without locks: go on without the protection.
             Err(fs::TryLockError::Error(_)) => {}
@@ -208,15 +183,11 @@ fn require_vacant(target: &Path) -> Result<(), FileError> {
     match fs::read_dir(target) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
-            Some(_) => Err(FileError::NotEmpty {
-                path: target.to_owned(),
-            }),
+            Some(_) => Err(FileError::NotEmpty { path: target.to_owned() }),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotADirectory && target.is_file() => {
-            Err(FileError::NotAFolder {
-                path: target.to_owned(),
-            })
+            Err(FileError::NotAFolder { path: target.to_owned() })
         }
         Err(error) => Err(FileError::io("write to", target)(error)),
     }
@@ -224,14 +195,10 @@ fn require_vacant(target: &Path) -> Result<(), FileError> {
 
 fn remove_leftover(partial: &Path) -> Result<(), FileError> {
     let Ok(lock) = File::open(partial.join(LOCK_NAME)) else {
-        return Err(FileError::ForeignPartial {
-            path: partial.to_owned(),
-        });
+        return Err(FileError::ForeignPartial { path: partial.to_owned() });
     };
     if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
-        return Err(FileError::Busy {
-            path: partial.to_owned(),
-        });
+        return Err(FileError::Busy { path: partial.to_owned() });
     }
     fs::remove_dir_all(partial).map_err(FileError::io("clear the interrupted build", partial))
 }
@@ -255,13 +222,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         write_atomic(&file, b"").unwrap();
-        let message = write_atomic(&file.join("child"), b"x")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("file/child") && message.contains("not a folder"),
-            "{message}"
-        );
+        let message = write_atomic(&file.join("child"), b"x").unwrap_err().to_string();
+        assert!(message.contains("file/child") && message.contains("not a folder"), "{message}");
     }
 
     #[test]
@@ -270,10 +232,7 @@ mod tests {
         let target = parent.path().join("data");
         let partial = PartialDir::create(&target).unwrap();
         fs::write(partial.path().join("x"), "x").unwrap();
-        assert!(matches!(
-            PartialDir::create(&target),
-            Err(FileError::Busy { .. })
-        ));
+        assert!(matches!(PartialDir::create(&target), Err(FileError::Busy { .. })));
         drop(partial);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
 
@@ -281,15 +240,9 @@ mod tests {
         let partial = PartialDir::create(&target).unwrap();
         fs::write(partial.path().join("x"), "x").unwrap();
         partial.finish().unwrap();
-        let names: Vec<_> = fs::read_dir(&target)
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let names: Vec<_> = fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["x"]);
-        assert!(matches!(
-            PartialDir::create(&target),
-            Err(FileError::NotEmpty { .. })
-        ));
+        assert!(matches!(PartialDir::create(&target), Err(FileError::NotEmpty { .. })));
     }
 
     #[test]
@@ -299,10 +252,7 @@ mod tests {
         let partial = parent.path().join("data.partial");
         fs::create_dir(&partial).unwrap();
         fs::write(partial.join("precious"), "x").unwrap();
-        assert!(matches!(
-            PartialDir::create(&target),
-            Err(FileError::ForeignPartial { .. })
-        ));
+        assert!(matches!(PartialDir::create(&target), Err(FileError::ForeignPartial { .. })));
         assert!(partial.join("precious").exists());
         fs::write(partial.join(LOCK_NAME), "").unwrap();
         let fresh = PartialDir::create(&target).unwrap();

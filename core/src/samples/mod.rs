@@ -31,9 +31,7 @@ pub use caption::{CAPTION_OBJECTS, NEAR_M, caption};
 pub use check::{CheckReport, Fault, check};
 pub use colors::label_color;
 #[cfg(not(target_arch = "wasm32"))]
-pub use dataset::{
-    Counts, Dataset, DatasetError, DatasetInfo, JsonlReader, JsonlWriter, Split, names,
-};
+pub use dataset::{Counts, Dataset, DatasetError, DatasetInfo, JsonlReader, JsonlWriter, Split, names};
 #[cfg(not(target_arch = "wasm32"))]
 pub use stats::{BOX_SHARE_BORDERS, PartStatistics, Statistics, statistics};
 

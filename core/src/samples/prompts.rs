@@ -16,17 +16,13 @@ const STAGE1_INSTRUCTION: &str = "Please carefully observe the image first to id
      Note that each object type appears only once in the image. \
      Please provide the 2D bounding box coordinates and labels of the related objects in JSON format. ";
 
-const STAGE2_CHOICE: &str =
-    "Please answer with the option's letter from the given choices directly.";
+const STAGE2_CHOICE: &str = "Please answer with the option's letter from the given choices directly.";
 const DIRECT_CHOICE: &str =
     "Please answer with the option's letter from the given choices (e.g., A, B, etc.) directly.";
-const DIRECT_NUMBER: &str =
-    "Please answer the question using a numerical value (e.g., 42 or 3.1) directly.";
+const DIRECT_NUMBER: &str = "Please answer the question using a numerical value (e.g., 42 or 3.1) directly.";
 
-const STAGE3_PONDER: &str =
-    "Please Think about this question as if you were a human pondering deeply. ";
-const EVALUATION_PONDER: &str =
-    "Please think about this question as if you were a human pondering deeply. ";
+const STAGE3_PONDER: &str = "Please Think about this question as if you were a human pondering deeply. ";
+const EVALUATION_PONDER: &str = "Please think about this question as if you were a human pondering deeply. ";
 const DIALOGUE: &str = "Engage in an internal dialogue using expressions such as 'let me think', 'wait', 'Hmm', 'oh, I see', 'let's break it down', etc, or other natural language thought expressions \
      It's encouraged to include self-reflection or verification in the reasoning process. \n";
 const THINKING_CHOICE: &str = "Please provide your detailed reasoning between the <think> </think> tags, \
@@ -45,20 +41,13 @@ pub fn stage2(question: &str, options: &[String]) -> String {
     if options.is_empty() {
         format!("Question: {question}\n\n{DIRECT_NUMBER}")
     } else {
-        format!(
-            "Question: {question}Options:\n{}\n\n{STAGE2_CHOICE}",
-            options.join("\n")
-        )
+        format!("Question: {question}Options:\n{}\n\n{STAGE2_CHOICE}", options.join("\n"))
     }
 }
 
 /// Stage 3, reinforcement with thinking: the user text after the images.
 pub fn stage3(question: &str, options: &[String]) -> String {
-    let instruction = if options.is_empty() {
-        THINKING_NUMBER
-    } else {
-        THINKING_CHOICE
-    };
+    let instruction = if options.is_empty() { THINKING_NUMBER } else { THINKING_CHOICE };
     let question = with_options(question, options);
     format!("Question: {question} \n{STAGE3_PONDER}{DIALOGUE}{instruction}")
 }
@@ -105,13 +94,9 @@ mod tests {
     #[test]
     fn options_go_where_the_published_code_puts_them() {
         let options = ["A. left".to_owned(), "B. right".to_owned()];
+        assert!(stage2("Which side?", &options).starts_with("Question: Which side?Options:\nA. left\nB."));
         assert!(
-            stage2("Which side?", &options)
-                .starts_with("Question: Which side?Options:\nA. left\nB.")
-        );
-        assert!(
-            stage3("Which side?", &options)
-                .contains("Which side?\nOptions:\nA. left\nB. right \nPlease")
+            stage3("Which side?", &options).contains("Which side?\nOptions:\nA. left\nB. right \nPlease")
         );
         assert!(evaluation("How far?", &[], true).contains("process. \n\nPlease provide"));
         assert!(evaluation("How far?", &[], false).ends_with("directly."));

@@ -35,31 +35,18 @@ pub struct PartStatistics {
 
 /// Counts what the data set holds. Reads the header of every image, to know its size.
 pub fn statistics(dataset: &Dataset) -> Statistics {
-    Statistics {
-        train: part(dataset, &dataset.train),
-        validation: part(dataset, &dataset.validation),
-    }
+    Statistics { train: part(dataset, &dataset.train), validation: part(dataset, &dataset.validation) }
 }
 
 fn part(dataset: &Dataset, split: &Split) -> PartStatistics {
-    let grounded: BTreeSet<&str> = split
-        .grounding
-        .iter()
-        .flat_map(|row| row.image.iter().map(String::as_str))
-        .collect();
+    let grounded: BTreeSet<&str> =
+        split.grounding.iter().flat_map(|row| row.image.iter().map(String::as_str)).collect();
     let sizes: HashMap<&str, (u32, u32)> = grounded
         .par_iter()
-        .filter_map(|&image| {
-            Some((
-                image,
-                image::image_dimensions(dataset.image_path(image)).ok()?,
-            ))
-        })
+        .filter_map(|&image| Some((image, image::image_dimensions(dataset.image_path(image)).ok()?)))
         .collect();
-    let images: BTreeSet<&str> = grounded
-        .into_iter()
-        .chain(split.foundation.iter().map(|row| row.image.as_str()))
-        .collect();
+    let images: BTreeSet<&str> =
+        grounded.into_iter().chain(split.foundation.iter().map(|row| row.image.as_str())).collect();
 
     let mut numbers = PartStatistics {
         questions: split.grounding.len(),
@@ -69,10 +56,7 @@ fn part(dataset: &Dataset, split: &Split) -> PartStatistics {
     };
     for row in &split.grounding {
         numbers.boxes += row.answer.len();
-        *numbers
-            .boxes_per_question
-            .entry(row.answer.len())
-            .or_default() += 1;
+        *numbers.boxes_per_question.entry(row.answer.len()).or_default() += 1;
         let size = match row.image.as_slice() {
             [image] => sizes.get(image.as_str()),
             _ => None,
@@ -82,16 +66,12 @@ fn part(dataset: &Dataset, split: &Split) -> PartStatistics {
             if let Some(&(width, height)) = size {
                 let [x1, y1, x2, y2] = answer.bbox_2d.map(|side| side as f64);
                 let share = (x2 - x1) * (y2 - y1) / (f64::from(width) * f64::from(height));
-                numbers.box_shares[BOX_SHARE_BORDERS.partition_point(|&border| border <= share)] +=
-                    1;
+                numbers.box_shares[BOX_SHARE_BORDERS.partition_point(|&border| border <= share)] += 1;
             }
         }
     }
     for object in split.foundation.iter().flat_map(|row| &row.objects) {
-        *numbers
-            .foundation_categories
-            .entry(object.label.clone())
-            .or_default() += 1;
+        *numbers.foundation_categories.entry(object.label.clone()).or_default() += 1;
     }
     numbers
 }
@@ -104,20 +84,11 @@ mod tests {
     #[test]
     fn boxes_are_counted_by_label_number_and_size() {
         let folder = tempfile::tempdir().unwrap();
-        image::RgbImage::new(100, 100)
-            .save(folder.path().join("a.png"))
-            .unwrap();
+        image::RgbImage::new(100, 100).save(folder.path().join("a.png")).unwrap();
         let row = r#"{"question_id":1,"question":"?","answer":[{"bbox_2d":[0,0,10,10],"label":"tv"},{"bbox_2d":[0,0,100,100],"label":"bed"}],"image":["a.png"],"data_type":"single_image"}"#;
-        std::fs::write(
-            folder.path().join(names::GROUNDING),
-            format!("{row}\n{row}\n"),
-        )
-        .unwrap();
+        std::fs::write(folder.path().join(names::GROUNDING), format!("{row}\n{row}\n")).unwrap();
         let numbers = statistics(&Dataset::open(folder.path()).unwrap()).train;
-        assert_eq!(
-            (numbers.questions, numbers.images, numbers.boxes),
-            (2, 1, 4)
-        );
+        assert_eq!((numbers.questions, numbers.images, numbers.boxes), (2, 1, 4));
         assert_eq!(numbers.boxes_per_question, BTreeMap::from([(2, 2)]));
         assert_eq!(numbers.categories["tv"], 2);
         assert_eq!(numbers.box_shares, [0, 2, 0, 0, 0, 0, 2]);
