@@ -135,8 +135,9 @@ impl Answerer {
         images: &[RgbImage],
         question: &str,
         options: &AskOptions,
-        on_text: impl FnMut(&str) -> ControlFlow<()>,
+        mut on_text: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, AnswerError> {
+        let on_text = async |text: &str| on_text(text);
         burn::tensor::read_sync(self.ask_async(images, question, options, on_text))
     }
 
@@ -146,7 +147,7 @@ impl Answerer {
         images: &[RgbImage],
         question: &str,
         options: &AskOptions,
-        mut on_text: impl FnMut(&str) -> ControlFlow<()>,
+        mut on_text: impl AsyncFnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, AnswerError> {
         let start = Instant::now();
         let encoded = self.encode(images, question, options.prompt)?;
@@ -158,8 +159,8 @@ impl Answerer {
             .stop_tokens
             .extend([special.im_end, special.end_of_text]);
         let mut stream = self.processor.tokenizer.stream();
-        let on_token = |_, token| match stream.push(token) {
-            Some(text) => on_text(&text),
+        let on_token = async |_, token| match stream.push(token) {
+            Some(text) => on_text(&text).await,
             None => ControlFlow::Continue(()),
         };
         let (generated, time) = generate(&self.model, &[&encoded], &generation, on_token).await?;

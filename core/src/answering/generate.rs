@@ -69,7 +69,8 @@ pub struct GenerationTime {
 }
 
 /// Answers a batch of prompts. `on_token` hears of every token as `(prompt, token)`, ending tokens left
-/// out; when it breaks, everything stops at once and keeps what it has.
+/// out; when it breaks, everything stops at once and keeps what it has. It is asynchronous so that in a
+/// browser it can let the event loop turn, without which no message to stop would ever arrive.
 ///
 /// # Errors
 /// Prompts that do not fit the model.
@@ -77,7 +78,7 @@ pub async fn generate(
     model: &Qwen2_5Vl,
     prompts: &[&Encoded],
     options: &GenerationOptions,
-    mut on_token: impl FnMut(usize, u32) -> ControlFlow<()>,
+    mut on_token: impl AsyncFnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<(Vec<Generation>, GenerationTime), ModelError> {
     let mut time = GenerationTime::default();
     let start = Instant::now();
@@ -124,7 +125,7 @@ pub async fn generate(
             }
             results[*row].token_ids.push(*token);
             running.push(place);
-            if on_token(*row, *token).is_break() {
+            if on_token(*row, *token).await.is_break() {
                 for row in &rows {
                     if results[*row].ending == Ending::Length {
                         results[*row].ending = Ending::Cancelled;
@@ -157,8 +158,9 @@ pub fn generate_blocking(
     model: &Qwen2_5Vl,
     prompts: &[&Encoded],
     options: &GenerationOptions,
-    on_token: impl FnMut(usize, u32) -> ControlFlow<()>,
+    mut on_token: impl FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<(Vec<Generation>, GenerationTime), ModelError> {
+    let on_token = async |prompt, token| on_token(prompt, token);
     burn::tensor::read_sync(generate(model, prompts, options, on_token))
 }
 
