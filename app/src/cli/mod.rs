@@ -9,6 +9,8 @@ pub mod devices;
 pub mod interrupt;
 pub mod progress;
 pub mod train;
+pub mod view;
+pub mod window;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -18,6 +20,8 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    window: window::WindowArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +30,7 @@ enum Command {
     Data(data::DataArgs),
     Train(train::TrainArgs),
     Ask(ask::AskArgs),
+    View(view::ViewArgs),
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
 }
@@ -35,11 +40,12 @@ pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let cli = Cli::parse();
     let result = match cli.command {
-        None => without_arguments(),
+        None => window::run(cli.window),
         Some(Command::Climb(args)) => climb::run(args),
         Some(Command::Data(args)) => data::run(args),
         Some(Command::Train(args)) => train::run(args),
         Some(Command::Ask(args)) => ask::run(&args),
+        Some(Command::View(args)) => view::run(&args),
         Some(Command::Devices(args)) => devices::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
     };
@@ -50,15 +56,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Where no window can be opened, the next best thing: the quick climb in the terminal.
-fn without_arguments() -> anyhow::Result<()> {
-    eprintln!(
-        "No window can be opened here, so this climbs the ladder in the terminal (`climb --quick`).\n\
-         For everything else: spatial-ladder --help\n"
-    );
-    climb::run(climb::ClimbArgs::quick())
 }
 
 /// The error and its causes, one a line; causes that the error already names are left out.

@@ -1,0 +1,181 @@
+//! The thread that holds the model and answers questions, one at a time.
+
+pub use spatial_ladder::answering::{Answer, Timings};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+/// A question about a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Folder of the model; empty for the bundled one.
+    pub model: String,
+    /// `auto | cpu | wgpu | vulkan | cuda[:n]`
+    pub device: String,
+    pub image: PathBuf,
+    pub text: String,
+    pub max_new_tokens: usize,
+}
+
+/// What the model says while it works.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    Loading {
+        device: String,
+    },
+    Reading,
+    /// More of the text.
+    Text(String),
+    /// Everything so far, stopped or not.
+    Done(Box<Answer>),
+    Failed(String),
+}
+
+/// Answers questions; tests put a script in its place.
+pub trait Engine: Send {
+    /// Reports through `report` as it goes, and ends with [`Progress::Done`] or [`Progress::Failed`].
+    /// Returns soon after `stop` is set, with what there is.
+    fn answer(&mut self, question: &Question, stop: &AtomicBool, report: &mut dyn FnMut(Progress));
+}
+
+/// The engine's thread, seen from the window.
+pub struct EngineThread {
+    questions: mpsc::Sender<Asked>,
+    progress: mpsc::Receiver<(u64, Progress)>,
+    /// Number of the newest question; what is still said about earlier ones is dropped.
+    newest: u64,
+    stop: Arc<AtomicBool>,
+}
+
+struct Asked {
+    number: u64,
+    question: Question,
+    stop: Arc<AtomicBool>,
+}
+
+impl EngineThread {
+    pub fn new(ctx: &egui::Context, mut engine: Box<dyn Engine>) -> Self {
+        let (questions, waiting) = mpsc::channel::<Asked>();
+        let (sender, progress) = mpsc::channel();
+        let ctx = ctx.clone();
+        let answer_all = move || {
+            while let Ok(Asked {
+                number,
+                question,
+                stop,
+            }) = waiting.recv()
+            {
+                engine.answer(&question, &stop, &mut |said| {
+                    // Without a window nobody listens; the model stops at the next token.
+                    if sender.send((number, said)).is_err() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    ctx.request_repaint();
+                });
+            }
+        };
+        if let Err(error) = std::thread::Builder::new()
+            .name("model".into())
+            .spawn(answer_all)
+        {
+            log::error!("Questions cannot be answered: no thread could be started ({error})");
+        }
+        Self {
+            questions,
+            progress,
+            newest: 0,
+            stop: Arc::default(),
+        }
+    }
+
+    /// Starts answering as soon as earlier questions are given up; false when the thread has ended.
+    pub fn ask(&mut self, question: Question) -> bool {
+        self.abandon();
+        self.stop = Arc::default();
+        self.questions
+            .send(Asked {
+                number: self.newest,
+                question,
+                stop: self.stop.clone(),
+            })
+            .is_ok()
+    }
+
+    /// Ends the answer under way with what there is.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the answer under way; nothing more is heard of it.
+    pub fn abandon(&mut self) {
+        self.stop();
+        self.newest += 1;
+    }
+
+    pub fn next_progress(&self) -> Option<Progress> {
+        loop {
+            match self.progress.try_recv() {
+                Ok((number, progress)) if number == self.newest => return Some(progress),
+                Ok(_) => {}
+                Err(mpsc::TryRecvError::Empty) => return None,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    let message = "The model's thread ended unexpectedly. Restart the program";
+                    return Some(Progress::Failed(message.into()));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for EngineThread {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Says the question and stops when it is told to.
+    struct Echo;
+
+    impl Engine for Echo {
+        fn answer(
+            &mut self,
+            question: &Question,
+            stop: &AtomicBool,
+            report: &mut dyn FnMut(Progress),
+        ) {
+            report(Progress::Text(question.text.clone()));
+            while question.text == "endless" && !stop.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            report(Progress::Failed("done".into()));
+        }
+    }
+
+    #[test]
+    fn an_abandoned_answer_is_not_taken_for_the_next() {
+        let question = |text: &str| Question {
+            model: String::new(),
+            device: "cpu".into(),
+            image: PathBuf::from("a.png"),
+            text: text.into(),
+            max_new_tokens: 1,
+        };
+        let mut thread = EngineThread::new(&egui::Context::default(), Box::new(Echo));
+        assert!(thread.ask(question("endless")));
+        assert!(thread.ask(question("second")));
+        let mut heard = Vec::new();
+        while heard.last() != Some(&Progress::Failed("done".into())) {
+            match thread.next_progress() {
+                Some(progress) => heard.push(progress),
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        assert_eq!(heard[0], Progress::Text("second".into()));
+        assert_eq!(heard.len(), 2);
+    }
+}

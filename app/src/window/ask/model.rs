@@ -1,0 +1,90 @@
+//! Answers from a real model, in this process.
+
+use super::engine::{Engine, Progress, Question};
+use spatial_ladder::answering::{Answerer, AskOptions, GenerationOptions};
+use spatial_ladder::model::{DeviceChoice, device};
+use spatial_ladder::processor::images;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What an empty model field stands for.
+const BUNDLED: &str = "tiny";
+
+/// Keeps the last model, so that only the first question waits for it to load.
+#[derive(Default)]
+pub struct ModelEngine {
+    loaded: Option<Loaded>,
+}
+
+struct Loaded {
+    model: String,
+    device: String,
+    answerer: Answerer,
+}
+
+impl Engine for ModelEngine {
+    fn answer(&mut self, question: &Question, stop: &AtomicBool, report: &mut dyn FnMut(Progress)) {
+        let end = match self.try_answer(question, stop, report) {
+            Ok(end) => end,
+            Err(error) => Progress::Failed(format!("{error:#}")),
+        };
+        report(end);
+    }
+}
+
+impl ModelEngine {
+    fn try_answer(
+        &mut self,
+        question: &Question,
+        stop: &AtomicBool,
+        report: &mut dyn FnMut(Progress),
+    ) -> anyhow::Result<Progress> {
+        // What costs nothing is checked before the model is read.
+        let picture = images::load(&question.image)?;
+        let model = if question.model.is_empty() {
+            BUNDLED
+        } else {
+            &question.model
+        };
+        let known = self
+            .loaded
+            .take()
+            .filter(|known| known.model == model && known.device == question.device);
+        let fresh = known.is_none();
+        let loaded = match known {
+            Some(known) => known,
+            None => {
+                let device = question.device.parse::<DeviceChoice>()?.open()?;
+                report(Progress::Loading {
+                    device: device::describe(&device),
+                });
+                Loaded {
+                    model: model.to_owned(),
+                    device: question.device.clone(),
+                    answerer: Answerer::load(model, &device)?,
+                }
+            }
+        };
+        let answerer = &self.loaded.insert(loaded).answerer;
+        report(Progress::Reading);
+        let generation = GenerationOptions {
+            max_new_tokens: question.max_new_tokens,
+            ..GenerationOptions::default()
+        };
+        let options = AskOptions {
+            generation,
+            ..AskOptions::default()
+        };
+        let mut answer = answerer.ask(&[picture], &question.text, &options, |text| {
+            if stop.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
+            report(Progress::Text(text.to_owned()));
+            ControlFlow::Continue(())
+        })?;
+        if !fresh {
+            answer.timings.load_s = 0.0;
+        }
+        Ok(Progress::Done(Box::new(answer)))
+    }
+}

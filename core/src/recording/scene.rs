@@ -1,0 +1,171 @@
+//! A scene: room outline, boxes, cameras.
+
+use super::{APPLICATION, RecordingError, layout};
+use crate::scenes::{Camera, Room, Scene};
+use rerun::blueprint::BlueprintActivation;
+use rerun::components::{Color, Radius, ViewCoordinates};
+use rerun::datatypes::{Quaternion, Rgba32};
+use rerun::{RecordingStream, RecordingStreamBuilder, archetypes as rr};
+use std::path::Path;
+
+const ROOM_COLOR: Color = Color(Rgba32::from_rgb(150, 150, 150));
+const CAMERA_COLOR: Color = Color(Rgba32::from_rgb(130, 130, 140));
+/// How far in front of a camera its picture is drawn, in metres.
+const PICTURE_DISTANCE: f32 = 0.3;
+const LINE: f32 = 1.5;
+
+/// Logs everything of a scene but the sample on show, for all times. `pictures` holds the encoded
+/// picture of each camera, in order; cameras without one show their frustum only.
+pub fn log_scene(
+    recording: &RecordingStream,
+    scene: &Scene,
+    pictures: &[Option<Vec<u8>>],
+) -> Result<(), RecordingError> {
+    recording.log_static("/", &rr::ViewCoordinates::RIGHT_HAND_Z_UP())?;
+    log_room(recording, &scene.room)?;
+    log_objects(recording, scene)?;
+    for (index, view) in scene.cameras.iter().enumerate() {
+        let path = format!("/cameras/{index:02}");
+        let (pose, pinhole) = camera(view, PICTURE_DISTANCE, CAMERA_COLOR);
+        recording.log_static(path.as_str(), &pose)?;
+        recording.log_static(path.as_str(), &pinhole)?;
+        if let Some(Some(bytes)) = pictures.get(index) {
+            let picture = rr::EncodedImage::from_file_contents(bytes.clone());
+            recording.log_static(format!("{path}/image"), &picture)?;
+        }
+    }
+    Ok(())
+}
+
+/// Floor, ceiling and the edges between them.
+fn log_room(recording: &RecordingStream, room: &Room) -> Result<(), RecordingError> {
+    let ring = |height: f32| -> Vec<[f32; 3]> {
+        let corners = room.outline.iter().chain(room.outline.first());
+        corners.map(|corner| [corner.x, corner.y, height]).collect()
+    };
+    let edges = room
+        .outline
+        .iter()
+        .map(|corner| vec![[corner.x, corner.y, 0.0], [corner.x, corner.y, room.height]]);
+    let strips: Vec<Vec<[f32; 3]>> = [ring(0.0), ring(room.height)]
+        .into_iter()
+        .chain(edges)
+        .collect();
+    let lines = rr::LineStrips3D::new(strips)
+        .with_colors([ROOM_COLOR])
+        .with_radii([Radius::new_ui_points(LINE)]);
+    Ok(recording.log_static("/room", &lines)?)
+}
+
+fn log_objects(recording: &RecordingStream, scene: &Scene) -> Result<(), RecordingError> {
+    let bounds = || scene.objects.iter().map(|object| &object.bounds);
+    let boxes = rr::Boxes3D::from_centers_and_half_sizes(
+        bounds().map(|bounds| bounds.center.to_array()),
+        bounds().map(|bounds| bounds.half_extents.to_array()),
+    )
+    .with_quaternions(bounds().map(|bounds| Quaternion::from_xyzw(bounds.rotation.to_array())))
+    .with_colors(
+        scene
+            .objects
+            .iter()
+            .map(|object| label_color(&object.category)),
+    )
+    .with_labels(scene.objects.iter().map(|object| object.category.as_str()))
+    .with_radii([Radius::new_ui_points(LINE)])
+    // Without it the viewer hides all labels of a batch of more than a few boxes.
+    .with_show_labels(true);
+    Ok(recording.log_static("/objects", &boxes)?)
+}
+
+/// Pose and pinhole of a camera whose picture is drawn `picture_distance` metres in front of it.
+pub(super) fn camera(
+    camera: &Camera,
+    picture_distance: f32,
+    color: Color,
+) -> (rr::Transform3D, rr::Pinhole) {
+    let (pose, intrinsics) = (&camera.pose, &camera.intrinsics);
+    let transform = rr::Transform3D::from_translation(pose.translation.to_array())
+        .with_quaternion(Quaternion::from_xyzw(pose.rotation.to_array()));
+    let (width, height) = (intrinsics.width as f32, intrinsics.height as f32);
+    let pinhole = rr::Pinhole::from_focal_length_and_resolution(
+        [intrinsics.fx, intrinsics.fy],
+        [width, height],
+    )
+    .with_principal_point([intrinsics.cx, intrinsics.cy])
+    .with_camera_xyz(ViewCoordinates::RDF)
+    .with_image_plane_distance(picture_distance)
+    .with_color(color);
+    (transform, pinhole)
+}
+
+/// The colour of a label, the same in every scene and picture (and in the window).
+pub(super) fn label_color(label: &str) -> Color {
+    let [r, g, b] = crate::samples::label_color(label);
+    Color::from_rgb(r, g, b)
+}
+
+/// Writes a scene without pictures as an `.rrd` file.
+pub fn save_scene(scene: &Scene, path: &Path) -> Result<(), RecordingError> {
+    let (recording, storage) = RecordingStreamBuilder::new(APPLICATION)
+        .recording_name(&scene.name)
+        .memory()?;
+    log_scene(&recording, scene, &[])?;
+    layout::blueprint().send(&recording, BlueprintActivation::default())?;
+    super::write(path, &[&storage])
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::geometry::{Intrinsics, OrientedBox, Pose};
+    use crate::scenes::Object;
+    use glam::{Quat, Vec2, Vec3};
+
+    pub fn scene(name: &str, cameras: usize) -> Scene {
+        let corners = [(0.0, 0.0), (4.0, 0.0), (4.0, 3.0), (0.0, 3.0)];
+        let camera = |at: usize| Camera {
+            pose: Pose::look_at(
+                Vec3::new(0.5 + at as f32, 0.5, 1.5),
+                Vec3::new(3.0, 2.0, 0.8),
+            ),
+            intrinsics: Intrinsics::from_horizontal_fov(64, 48, 1.2),
+            time: None,
+        };
+        let bounds = OrientedBox {
+            center: Vec3::new(3.0, 2.0, 0.4),
+            half_extents: Vec3::new(0.3, 0.3, 0.4),
+            rotation: Quat::from_rotation_z(0.5),
+        };
+        Scene {
+            name: name.into(),
+            source: "test".into(),
+            room: Room {
+                floor: 0.0,
+                kind: String::new(),
+                outline: corners.map(|(x, y)| Vec2::new(x, y)).into(),
+                height: 2.5,
+                area: 12.0,
+                style: 0,
+            },
+            objects: vec![Object {
+                id: 1,
+                category: "chair".into(),
+                bounds,
+                support: None,
+                style: 0,
+            }],
+            cameras: (0..cameras).map(camera).collect(),
+        }
+    }
+
+    #[test]
+    fn a_scene_is_saved_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("a.rrd");
+        save_scene(&scene("a", 2), &path).expect("saved");
+        assert!(std::fs::metadata(&path).expect("there").len() > 1000);
+        let error =
+            save_scene(&scene("a", 2), &dir.path().join("none/a.rrd")).expect_err("no such folder");
+        assert!(error.to_string().contains("a.rrd"), "{error}");
+    }
+}
