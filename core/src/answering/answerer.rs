@@ -1,17 +1,20 @@
 //! A model and its processor together: pictures and a question in, an answer with boxes out. The one
 //! way in which the terminal, the window and the page ask.
 
-#[cfg(not(target_arch = "wasm32"))]
-use super::generate_blocking;
 use super::{AnswerError, Ending, GenerationOptions, GenerationTime, generate, parse};
-use crate::model::{ModelError, Qwen2_5Vl, bundled};
+use crate::model::Qwen2_5Vl;
 use crate::processor::{Encoded, Message, PixelPatches, Processor};
 use crate::samples::{GroundedBox, prompts};
-use burn::tensor::Device;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use web_time::Instant;
+#[cfg(not(target_arch = "wasm32"))]
+use {
+    super::generate_blocking,
+    crate::model::{ModelError, bundled},
+    burn::tensor::Device,
+};
 
 /// What is put around the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -56,7 +56,6 @@ impl Bundled {
 }
 
 /// A bundled model by name, or the one in a folder.
-#[cfg(not(target_arch = "wasm32"))]
 pub fn open_model(name: &str, seed: u64, device: &Device) -> Result<Qwen2_5Vl, ModelError> {
     match Bundled::from_name(name)? {
         Some(bundled) => bundled.open(seed, device),

@@ -2,8 +2,10 @@
 //! that are built into the program.
 //!
 //! `device` picks where to compute, `qwen2_5_vl` is the architecture with its weights in and out,
-//! `bundled` the models that need no download.
+//! `fused` its fast operations on the CPU, `bundled` the models that need no download (the browser page
+//! fetches them as files instead).
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod bundled;
 pub mod device;
 pub mod fused;

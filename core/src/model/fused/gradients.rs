@@ -2,6 +2,7 @@
 
 use super::attention::{self, Pattern, Saved};
 use super::{FusedOps, kernels};
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -9,6 +10,51 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Flex};
 use std::sync::Arc;
+
+/// With a bias (three parents) or without (two); the state holds what the tracked ones need.
+#[derive(Debug)]
+struct Linear;
+
+/// Input and weight.
+type LinearState = (FlexTensor, FlexTensor);
+
+/// Registers the gradients of input and weight, as far as anyone wants them.
+fn linear_backward(parents: [Option<NodeId>; 2], state: &LinearState, gradient: &FlexTensor, grads: &mut Gradients) {
+    let [x, weight] = parents;
+    let (for_x, for_weight) =
+        kernels::linear_backward(weight.is_some().then_some(&state.0), x.is_some().then_some(&state.1), gradient);
+    for (parent, gradient) in [(x, for_x), (weight, for_weight)] {
+        if let (Some(node), Some(gradient)) = (parent, gradient) {
+            grads.register::<Flex>(node, gradient);
+        }
+    }
+}
+
+impl Backward<Flex, 2> for Linear {
+    type State = LinearState;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let parents = ops.parents.map(|parent| parent.map(|node| node.id));
+        linear_backward(parents, &ops.state, &gradient, grads);
+    }
+}
+
+#[derive(Debug)]
+struct LinearBias;
+
+impl Backward<Flex, 3> for LinearBias {
+    type State = LinearState;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let [x, weight, bias] = ops.parents.map(|parent| parent.map(|node| node.id));
+        linear_backward([x, weight], &ops.state, &gradient, grads);
+        if let Some(node) = bias {
+            grads.register::<Flex>(node, kernels::sum_rows(&gradient));
+        }
+    }
+}
 
 #[derive(Debug)]
 struct RmsNorm;
@@ -100,6 +146,31 @@ impl Backward<Flex, 1> for CrossEntropy {
 }
 
 impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
+    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let prepared = Linear.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful();
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        let out = kernels::linear(&x, &weight, None);
+        match prepared {
+            OpsKind::Tracked(prepared) => prepared.finish((x, weight), out),
+            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        }
+    }
+
+    fn fused_linear_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), bias.node()];
+        let prepared = LinearBias.prepare::<C>(nodes).compute_bound().stateful();
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        let out = kernels::linear(&x, &weight, Some(bias.primitive()));
+        match prepared {
+            OpsKind::Tracked(prepared) => prepared.finish((x, weight), out),
+            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        }
+    }
+
     fn fused_rms_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

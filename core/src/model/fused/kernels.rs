@@ -1,7 +1,9 @@
-//! Norm, gate, rotation and loss on contiguous numbers.
+//! Linear layer, norm, gate, rotation and loss on contiguous numbers.
 
 use super::parallel::{exp, for_pairs, for_pieces, maximum, sum2, vectorized};
+use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{Shape, TensorData};
 
 /// Rows that one thread takes at a time. Fixed, so that sums over rows add up alike on every machine.
@@ -47,6 +49,60 @@ pub(super) fn indices(targets: &FlexTensor) -> Vec<usize> {
     data.iter::<i64>()
         .map(|index| usize::try_from(index).unwrap_or(usize::MAX))
         .collect()
+}
+
+pub(super) fn linear(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<&FlexTensor>,
+) -> FlexTensor {
+    let mut out = Flex::float_matmul(x.clone(), weight.transpose(0, 1));
+    if let Some(bias) = bias {
+        let bias = Rows::new(bias);
+        let bias = bias.data();
+        // A fresh product: contiguous and nobody else's.
+        for_pieces(out.storage_mut(), ROWS * bias.len(), |_, piece| {
+            for row in piece.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
+            }
+        });
+    }
+    out
+}
+
+/// Gradients of input and weight.
+pub(super) fn linear_backward(
+    x: Option<&FlexTensor>,
+    weight: Option<&FlexTensor>,
+    gradient: &FlexTensor,
+) -> (Option<FlexTensor>, Option<FlexTensor>) {
+    let for_x = weight.map(|weight| Flex::float_matmul(gradient.clone(), weight.clone()));
+    let for_weight = x.map(|x| Flex::float_matmul(gradient.transpose(0, 1), x.clone()));
+    (for_x, for_weight)
+}
+
+/// The sum of all rows: a bias's gradient.
+pub(super) fn sum_rows(x: &FlexTensor) -> FlexTensor {
+    let x = Rows::new(x);
+    let (width, input) = (x.width, x.data());
+    let mut partial = vec![0.0; input.len().div_ceil(ROWS * width) * width];
+    for_pieces(&mut partial, width, |first, sums| {
+        let start = first * ROWS;
+        let rows = &input[start..(start + ROWS * width).min(input.len())];
+        for row in rows.chunks_exact(width) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+    });
+    tensor(add_up(&partial, width), [width])
+}
+
+/// Partial sums, added in order.
+fn add_up(partial: &[f32], width: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; width];
+    for partial in partial.chunks_exact(width) {
+        sums.iter_mut().zip(partial).for_each(|(sum, part)| *sum += part);
+    }
+    sums
 }
 
 pub(super) fn rms_norm(x: &FlexTensor, weight: &FlexTensor, epsilon: f64) -> FlexTensor {
@@ -113,14 +169,7 @@ pub(super) fn rms_norm_backward(
             });
         },
     );
-    let mut weight_gradient = vec![0.0; width];
-    for partial in partial.chunks_exact(width) {
-        weight_gradient
-            .iter_mut()
-            .zip(partial)
-            .for_each(|(sum, part)| *sum += part);
-    }
-    (tensor(out, x.shape()), tensor(weight_gradient, [width]))
+    (tensor(out, x.shape()), tensor(add_up(&partial, width), [width]))
 }
 
 pub(super) fn gate(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {

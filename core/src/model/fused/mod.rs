@@ -23,6 +23,14 @@ use burn::tensor::{DType, Device, Int, Tensor};
 /// See the functions of this module, which call these.
 #[backend_extension(Flex, Autodiff)]
 pub trait FusedOps: Backend {
+    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn fused_linear_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
     fn fused_rms_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -51,6 +59,18 @@ pub trait FusedOps: Backend {
 }
 
 impl FusedOps for Flex {
+    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        kernels::linear(&x, &weight, None)
+    }
+
+    fn fused_linear_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        kernels::linear(&x, &weight, Some(&bias))
+    }
+
     fn fused_rms_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -91,6 +111,16 @@ impl FusedOps for Flex {
 /// Whether these operations can take this tensor.
 pub fn applies<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && x.device() == Device::flex()
+}
+
+/// `x weightᵀ + bias`: `[rows, in]`, `[out, in]` and `[out]` → `[rows, out]`. The weight's gradient comes out
+/// in the weight's own layout, which spares the optimizer transposed reads.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        Some(bias) => Dispatch::fused_linear_bias(x, weight, bias.into_dispatch()),
+        None => Dispatch::fused_linear(x, weight),
+    })
 }
 
 /// `x / sqrt(mean(x²) + epsilon) * weight` over the last dimension.

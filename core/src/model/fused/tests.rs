@@ -65,6 +65,17 @@ fn exponential_is_accurate() {
 }
 
 #[test]
+fn linear_layer() {
+    let (x, weight, bias) = (numbers([130, 24], 12), numbers([17, 24], 13), numbers([17], 14));
+    let composed = || x.clone().matmul(weight.clone().transpose());
+    let pair = [x.clone(), weight.clone()];
+    compare(&pair, linear(x.clone(), weight.clone(), None), composed());
+    let with_bias = |bias: &Tensor<1>| linear(x.clone(), weight.clone(), Some(bias.clone()));
+    compare(&pair, with_bias(&bias), composed() + bias.clone().unsqueeze());
+    compare(&[bias.clone()], with_bias(&bias), composed() + bias.clone().unsqueeze());
+}
+
+#[test]
 fn norm() {
     let x = numbers([3, 50, 20], 1);
     let weight = numbers([20], 2);

@@ -36,32 +36,31 @@ impl Linear {
 
     /// The part of the result that these rows of the weight make: `[…, in]` → `[…, rows]`.
     pub fn forward_rows<const D: usize>(&self, x: Tensor<D>, rows: Range<usize>) -> Tensor<D> {
-        let y = matmul_rows(x, self.weight.val().slice_dim(0, rows.clone()));
-        match &self.bias {
-            Some(bias) => y + bias.val().slice_dim(0, rows).unsqueeze(),
-            None => y,
-        }
+        let bias = self.bias.as_ref().map(|bias| bias.val().slice_dim(0, rows.clone()));
+        linear(x, self.weight.val().slice_dim(0, rows), bias)
     }
 
     /// `[…, in]` → `[…, out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let y = matmul_rows(x, self.weight.val());
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        }
+        linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()))
     }
 }
 
-/// `x Wᵀ` as one matrix product over all leading dimensions: `[…, in]` and `[out, in]` → `[…, out]`.
-pub fn matmul_rows<const D: usize>(x: Tensor<D>, weight: Tensor<2>) -> Tensor<D> {
+/// `x Wᵀ + b` as one matrix product over all leading dimensions: `[…, in]`, `[out, in]` and `[out]` → `[…, out]`.
+pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
     let mut dims = x.dims();
     let [outputs, inputs] = weight.dims();
     let rows = dims[..D - 1].iter().product::<usize>();
     dims[D - 1] = outputs;
-    x.reshape([rows, inputs])
-        .matmul(weight.transpose())
-        .reshape(dims)
+    let x = x.reshape([rows, inputs]);
+    if fused::applies(&x) {
+        return fused::linear(x, weight, bias).reshape(dims);
+    }
+    let y = x.matmul(weight.transpose());
+    match bias {
+        Some(bias) => (y + bias.unsqueeze()).reshape(dims),
+        None => y.reshape(dims),
+    }
 }
 
 /// Root-mean-square normalisation over the last dimension.

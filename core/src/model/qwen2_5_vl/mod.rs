@@ -22,7 +22,7 @@ use super::ModelError;
 use crate::processor::{Encoded, PixelPatches};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use layers::{Linear, matmul_rows};
+use layers::{Linear, linear};
 use std::ops::Range;
 use std::path::Path;
 use text::TextModel;
@@ -206,7 +206,7 @@ impl Qwen2_5Vl {
     pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
         match &self.lm_head {
             Some(head) => head.forward(hidden),
-            None => matmul_rows(hidden, self.model.embed_tokens.weight.val()),
+            None => linear(hidden, self.model.embed_tokens.weight.val(), None),
         }
     }
 }

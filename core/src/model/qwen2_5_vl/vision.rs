@@ -7,7 +7,7 @@
 
 use super::attention::attend;
 use super::config::VisionConfig;
-use super::layers::{Linear, Mlp, RmsNorm, matmul_rows};
+use super::layers::{Linear, Mlp, RmsNorm, linear};
 use super::rope::Rotary;
 use super::weights::{Init, Weights};
 use crate::model::ModelError;
@@ -219,9 +219,10 @@ impl VisionTower {
         }];
 
         let weight = self.patch_embed.proj.weight.val();
-        let mut hidden = matmul_rows(
+        let mut hidden = linear(
             pixels,
             weight.reshape([config.hidden_size, config.patch_len()]),
+            None,
         );
         for (index, block) in self.blocks.iter().enumerate() {
             let full = config.fullatt_block_indexes.contains(&index);
@@ -297,8 +298,8 @@ impl PatchMerger {
             .ln_q
             .forward(hidden)
             .reshape([frames * patches / merge_unit, merge_unit * size]);
-        for (index, linear) in self.mlp.iter().enumerate() {
-            hidden = linear.forward(if index == 0 { hidden } else { gelu(hidden) });
+        for (index, layer) in self.mlp.iter().enumerate() {
+            hidden = layer.forward(if index == 0 { hidden } else { gelu(hidden) });
         }
         hidden
     }
