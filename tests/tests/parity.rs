@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Deserialize;
 use spatial_ladder::answering::{Ending, GenerationOptions, generate_blocking};
 use spatial_ladder::model::qwen2_5_vl::parameter_name;
-use spatial_ladder::model::{KvCache, ModelInput, Qwen2_5Vl};
+use spatial_ladder::model::{KvCache, ModelInput, Qwen2_5Vl, fused};
 use spatial_ladder::processor::{Encoded, PixelPatches};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -90,6 +90,12 @@ fn rows(table: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
     rows.iter().flat_map(|row| &table[row * width..(row + 1) * width]).copied().collect()
 }
 
+/// With the operations of the CPU backend, and with those of all other devices.
+fn both_ways(check: fn()) {
+    check();
+    fused::composed(check);
+}
+
 /// Collects gradients under checkpoint names.
 struct Gradients {
     of: burn::tensor::Gradients,
@@ -115,6 +121,10 @@ impl ModuleVisitor for Gradients {
 
 #[test]
 fn positions_vision_and_logits_match_the_reference() {
+    both_ways(check_forward);
+}
+
+fn check_forward() {
     for Case { name, model, encoded, expected } in cases(&Device::flex()) {
         let input = model.prepare(&[&encoded]).unwrap();
         let positions: Vec<i64> = input.positions.clone().into_data().iter::<i64>().collect();
@@ -147,6 +157,10 @@ fn positions_vision_and_logits_match_the_reference() {
 
 #[test]
 fn gradients_match_the_reference() {
+    both_ways(check_gradients);
+}
+
+fn check_gradients() {
     for Case { name, model, encoded, expected } in cases(&Device::flex().autodiff()) {
         let input = model.prepare(&[&encoded]).unwrap();
         let hidden = model.hidden(&input, None);
@@ -190,6 +204,10 @@ fn gradients_match_the_reference() {
 
 #[test]
 fn greedy_answers_match_the_reference() {
+    both_ways(check_greedy);
+}
+
+fn check_greedy() {
     for Case { name, model, encoded, expected } in cases(&Device::flex()) {
         let options = GenerationOptions { max_new_tokens: expected.greedy.len(), ..Default::default() };
         let (answers, _) =
@@ -205,6 +223,10 @@ fn greedy_answers_match_the_reference() {
 /// A sequence in one go, and piece by piece through the cache, in a padded batch with a longer one.
 #[test]
 fn cached_pieces_equal_the_whole() {
+    both_ways(check_cache);
+}
+
+fn check_cache() {
     for Case { name, model, encoded, .. } in cases(&Device::flex()) {
         let device = model.device();
         let more = [7u32, 8, 9, 10];
@@ -242,6 +264,10 @@ fn cached_pieces_equal_the_whole() {
 /// Images alone and together, in any order, and rows alone and in a padded batch.
 #[test]
 fn batches_equal_their_parts() {
+    both_ways(check_batches);
+}
+
+fn check_batches() {
     let case = cases(&Device::flex()).remove(1);
     let [first, second] = [&case.encoded.images[0], &case.encoded.images[1]];
     let alone = [

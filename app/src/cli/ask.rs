@@ -71,17 +71,10 @@ fn temperature(text: &str) -> Result<f32, String> {
 
 pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     if let Some(dir) = &args.video {
-        bail!(
-            "{}: video questions come with stage 2; give frames with --image for now",
-            dir.display()
-        );
+        bail!("{}: video questions come with stage 2; give frames with --image for now", dir.display());
     }
     // What costs nothing is checked before the model is read.
-    let pictures = args
-        .images
-        .iter()
-        .map(|path| images::load(path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let pictures = args.images.iter().map(|path| images::load(path)).collect::<Result<Vec<_>, _>>()?;
     let device = args.device.parse::<DeviceChoice>()?.open()?;
     let answerer = Answerer::load(&args.model, &device)?;
     log::info!("{} on {}", args.model, device::describe(&device));
@@ -112,12 +105,7 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
             Err(_) => ControlFlow::Break(()),
         }
     };
-    let answer = answerer.ask(
-        &pictures,
-        &args.question,
-        &AskOptions { prompt, generation },
-        stream,
-    )?;
+    let answer = answerer.ask(&pictures, &args.question, &AskOptions { prompt, generation }, stream)?;
     if args.json {
         serde_json::to_writer(&mut out, &answer).context("cannot write to stdout")?;
         return writeln!(out).context("cannot write to stdout");
@@ -140,11 +128,6 @@ fn print_summary(answer: &Answer) {
     let rate = time.new_tokens as f64 / time.decode_s.max(1e-6);
     eprintln!(
         "{} prompt tokens in {:.2} s (pictures {:.2} s), {} new ones in {:.2} s ({rate:.0} a second); model read in {:.2} s",
-        time.prompt_tokens,
-        time.prefill_s,
-        time.encode_s,
-        time.new_tokens,
-        time.decode_s,
-        time.load_s,
+        time.prompt_tokens, time.prefill_s, time.encode_s, time.new_tokens, time.decode_s, time.load_s,
     );
 }

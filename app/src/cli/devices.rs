@@ -19,11 +19,7 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     for info in devices {
-        let mark = if info.default {
-            "  (what `auto` picks)"
-        } else {
-            ""
-        };
+        let mark = if info.default { "  (what `auto` picks)" } else { "" };
         writeln!(out, "{:<10} {}{mark}", info.name, info.description)?;
     }
     Ok(())

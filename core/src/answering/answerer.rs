@@ -93,21 +93,11 @@ impl Answerer {
     /// They belong to different models.
     pub fn new(model: Qwen2_5Vl, processor: Processor) -> Result<Self, AnswerError> {
         // Published models pad their embedding, so it may be larger than the vocabulary.
-        let (known, rows) = (
-            processor.tokenizer.vocab_size(),
-            model.config().text.vocab_size,
-        );
+        let (known, rows) = (processor.tokenizer.vocab_size(), model.config().text.vocab_size);
         if known > rows {
-            return Err(AnswerError::Vocabulary {
-                tokenizer: known,
-                model: rows,
-            });
+            return Err(AnswerError::Vocabulary { tokenizer: known, model: rows });
         }
-        Ok(Self {
-            model,
-            processor,
-            load_s: 0.0,
-        })
+        Ok(Self { model, processor, load_s: 0.0 })
     }
 
     /// A model folder in Hugging Face form, or one of the bundled models (`tiny:ladder`, …; `tiny` is the
@@ -125,10 +115,7 @@ impl Answerer {
                 Self::new(model, Processor::load(dir)?)?
             }
         };
-        Ok(Self {
-            load_s: start.elapsed().as_secs_f64(),
-            ..answerer
-        })
+        Ok(Self { load_s: start.elapsed().as_secs_f64(), ..answerer })
     }
 
     /// Asks about pictures. `on_text` hears the answer as it comes and stops it by breaking.
@@ -158,9 +145,7 @@ impl Answerer {
 
         let mut generation = options.generation.clone();
         let special = self.processor.tokenizer.special();
-        generation
-            .stop_tokens
-            .extend([special.im_end, special.end_of_text]);
+        generation.stop_tokens.extend([special.im_end, special.end_of_text]);
         let mut stream = self.processor.tokenizer.stream();
         let on_token = async |_, token| match stream.push(token) {
             Some(text) => on_text(&text).await,
@@ -171,10 +156,7 @@ impl Answerer {
         let mut token_ids = Vec::new();
         for result in generated {
             if result.ending == Ending::Length {
-                problems.push(format!(
-                    "the answer was cut off after {} tokens",
-                    generation.max_new_tokens
-                ));
+                problems.push(format!("the answer was cut off after {} tokens", generation.max_new_tokens));
             }
             token_ids = result.token_ids;
         }
@@ -195,15 +177,8 @@ impl Answerer {
             .collect::<Result<Vec<_>, _>>()?;
         let message = Message::user(0..patches.len(), prompt.fill(question));
         let encoded = self.processor.encode(&[message], patches, true)?;
-        let (tokens, limit) = (
-            encoded.token_ids.len(),
-            self.model.config().text.max_position_embeddings,
-        );
-        if tokens >= limit {
-            Err(AnswerError::TooLong { tokens, limit })
-        } else {
-            Ok(encoded)
-        }
+        let (tokens, limit) = (encoded.token_ids.len(), self.model.config().text.max_position_embeddings);
+        if tokens >= limit { Err(AnswerError::TooLong { tokens, limit }) } else { Ok(encoded) }
     }
 
     fn timings(
@@ -238,26 +213,14 @@ impl Answerer {
                 let frames = image.box_frames();
                 let boxes = parsed.boxes.into_iter().map(|found| {
                     let inside = frames.from_model(found.bbox_2d);
-                    let bbox_2d =
-                        [inside.x1, inside.y1, inside.x2, inside.y2].map(|v| v.round() as i64);
-                    GroundedBox {
-                        bbox_2d,
-                        label: found.label,
-                    }
+                    let bbox_2d = [inside.x1, inside.y1, inside.x2, inside.y2].map(|v| v.round() as i64);
+                    GroundedBox { bbox_2d, label: found.label }
                 });
                 boxes.collect()
             }
             None => Vec::new(),
         };
-        Answer {
-            thought: parsed.thought,
-            answer: parsed.answer,
-            text,
-            boxes,
-            token_ids,
-            timings,
-            problems,
-        }
+        Answer { thought: parsed.thought, answer: parsed.answer, text, boxes, token_ids, timings, problems }
     }
 }
 
@@ -271,15 +234,7 @@ pub fn generate_batch(
 ) -> Result<Vec<String>, ModelError> {
     let special = processor.tokenizer.special();
     let stop_tokens = vec![special.im_end, special.end_of_text];
-    let options = GenerationOptions {
-        max_new_tokens,
-        stop_tokens,
-        ..Default::default()
-    };
-    let (results, _) =
-        generate_blocking(model, prompts, &options, |_, _| ControlFlow::Continue(()))?;
-    Ok(results
-        .iter()
-        .map(|result| processor.decode(&result.token_ids))
-        .collect())
+    let options = GenerationOptions { max_new_tokens, stop_tokens, ..Default::default() };
+    let (results, _) = generate_blocking(model, prompts, &options, |_, _| ControlFlow::Continue(()))?;
+    Ok(results.iter().map(|result| processor.decode(&result.token_ids)).collect())
 }

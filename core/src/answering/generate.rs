@@ -27,14 +27,7 @@ pub struct GenerationOptions {
 
 impl Default for GenerationOptions {
     fn default() -> Self {
-        Self {
-            max_new_tokens: 512,
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            seed: 0,
-            stop_tokens: Vec::new(),
-        }
+        Self { max_new_tokens: 512, temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0, stop_tokens: Vec::new() }
     }
 }
 
@@ -91,18 +84,11 @@ pub async fn generate(
     }
     time.encode_s = start.elapsed().as_secs_f64();
 
-    let mut samplers: Vec<Sampler> = (0..prompts.len() as u64)
-        .map(|row| Sampler::new(options, row))
-        .collect();
+    let mut samplers: Vec<Sampler> =
+        (0..prompts.len() as u64).map(|row| Sampler::new(options, row)).collect();
     let [_, width] = input.token_ids.dims();
     let mut cache = KvCache::with_capacity(width + options.max_new_tokens);
-    let mut results = vec![
-        Generation {
-            token_ids: Vec::new(),
-            ending: Ending::Length
-        };
-        prompts.len()
-    ];
+    let mut results = vec![Generation { token_ids: Vec::new(), ending: Ending::Length }; prompts.len()];
     // Prompts still running, in the order of the cache's rows, and where their next token stands.
     let mut rows: Vec<usize> = (0..prompts.len()).collect();
     let mut positions = input.next_positions.clone();
@@ -113,9 +99,8 @@ pub async fn generate(
     time.prefill_s = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    let ends = |token: u32| {
-        model.config().eos_token_ids.contains(&token) || options.stop_tokens.contains(&token)
-    };
+    let ends =
+        |token: u32| model.config().eos_token_ids.contains(&token) || options.stop_tokens.contains(&token);
     'decode: for step in 1..=options.max_new_tokens {
         let mut running = Vec::with_capacity(rows.len());
         for (place, (row, token)) in rows.iter().zip(&tokens).enumerate() {
@@ -167,21 +152,14 @@ pub fn generate_blocking(
 /// The hidden state of each row's last real token: `[batch, tokens, hidden]` → `[batch, hidden]`.
 fn last_tokens(hidden: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     let [batch, tokens, size] = hidden.dims();
-    let places: Vec<i64> = lengths
-        .iter()
-        .enumerate()
-        .map(|(row, length)| (row * tokens + length - 1) as i64)
-        .collect();
+    let places: Vec<i64> =
+        lengths.iter().enumerate().map(|(row, length)| (row * tokens + length - 1) as i64).collect();
     let places = Tensor::<1, Int>::from_data(TensorData::new(places, [batch]), &hidden.device());
     hidden.reshape([batch * tokens, size]).select(0, places)
 }
 
 /// One token for each row of `[batch, vocabulary]`.
-async fn choose(
-    logits: Tensor<2>,
-    rows: &[usize],
-    samplers: &mut [Sampler],
-) -> Result<Vec<u32>, ModelError> {
+async fn choose(logits: Tensor<2>, rows: &[usize], samplers: &mut [Sampler]) -> Result<Vec<u32>, ModelError> {
     let greedy = rows.iter().all(|row| samplers[*row].is_greedy());
     let vocabulary = logits.dims()[1];
     if greedy {
@@ -199,16 +177,9 @@ async fn choose(
 
 /// So that the time of one phase is not counted in the next. Browsers cannot wait; there the phases blur.
 fn sync(device: &burn::tensor::Device) -> Result<(), ModelError> {
-    if cfg!(target_arch = "wasm32") {
-        Ok(())
-    } else {
-        device.sync().map_err(failed)
-    }
+    if cfg!(target_arch = "wasm32") { Ok(()) } else { device.sync().map_err(failed) }
 }
 
 fn failed(error: impl std::fmt::Display) -> ModelError {
-    ModelError::Device {
-        name: "compute".into(),
-        reason: error.to_string(),
-    }
+    ModelError::Device { name: "compute".into(), reason: error.to_string() }
 }

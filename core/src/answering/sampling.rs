@@ -17,12 +17,7 @@ impl Sampler {
     pub fn new(options: &GenerationOptions, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         rng.set_stream(stream);
-        Self {
-            temperature: options.temperature,
-            top_k: options.top_k,
-            top_p: options.top_p,
-            rng,
-        }
+        Self { temperature: options.temperature, top_k: options.top_k, top_p: options.top_p, rng }
     }
 
     pub fn is_greedy(&self) -> bool {
@@ -87,50 +82,26 @@ mod tests {
 
     #[test]
     fn samples_follow_the_distribution() {
-        let counts = counts(GenerationOptions {
-            temperature: 1.0,
-            ..Default::default()
-        });
+        let counts = counts(GenerationOptions { temperature: 1.0, ..Default::default() });
         let total: f32 = LOGITS.iter().map(|x| x.exp()).sum();
         for (count, logit) in counts.iter().zip(LOGITS) {
             let expected = logit.exp() / total;
-            assert!(
-                (*count as f32 / 4000.0 - expected).abs() < 0.03,
-                "{counts:?}"
-            );
+            assert!((*count as f32 / 4000.0 - expected).abs() < 0.03, "{counts:?}");
         }
     }
 
     #[test]
     fn top_k_and_top_p_cut_the_tail() {
-        let two = counts(GenerationOptions {
-            temperature: 1.0,
-            top_k: 2,
-            ..Default::default()
-        });
-        assert!(
-            two[1] > two[3] && two[3] > 0 && two[0] + two[2] + two[4] == 0,
-            "{two:?}"
-        );
+        let two = counts(GenerationOptions { temperature: 1.0, top_k: 2, ..Default::default() });
+        assert!(two[1] > two[3] && two[3] > 0 && two[0] + two[2] + two[4] == 0, "{two:?}");
         // The likeliest holds 64 %, the first two 88 %.
-        let nucleus = counts(GenerationOptions {
-            temperature: 1.0,
-            top_p: 0.8,
-            ..Default::default()
-        });
-        assert!(
-            nucleus[3] > 0 && nucleus[0] + nucleus[2] + nucleus[4] == 0,
-            "{nucleus:?}"
-        );
+        let nucleus = counts(GenerationOptions { temperature: 1.0, top_p: 0.8, ..Default::default() });
+        assert!(nucleus[3] > 0 && nucleus[0] + nucleus[2] + nucleus[4] == 0, "{nucleus:?}");
     }
 
     #[test]
     fn a_seed_repeats_itself() {
-        let options = GenerationOptions {
-            temperature: 1.0,
-            seed: 7,
-            ..Default::default()
-        };
+        let options = GenerationOptions { temperature: 1.0, seed: 7, ..Default::default() };
         assert_eq!(counts(options.clone()), counts(options));
     }
 }

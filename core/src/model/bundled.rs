@@ -110,16 +110,8 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(
-            Bundled::from_name("tiny").unwrap(),
-            Some(Bundled::Foundation)
-        );
+        assert_eq!(Bundled::from_name("tiny").unwrap(), Some(Bundled::Foundation));
         assert_eq!(Bundled::from_name("models/tiny").unwrap(), None);
-        assert!(
-            Bundled::from_name("tiny:huge")
-                .unwrap_err()
-                .to_string()
-                .contains("tiny:ladder")
-        );
+        assert!(Bundled::from_name("tiny:huge").unwrap_err().to_string().contains("tiny:ladder"));
     }
 }

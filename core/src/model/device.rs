@@ -41,9 +41,7 @@ impl FromStr for DeviceChoice {
             "vulkan" => Ok(Self::Vulkan),
             "cuda" => Ok(Self::Cuda(0)),
             _ => {
-                let index = text
-                    .strip_prefix("cuda:")
-                    .and_then(|index| index.parse().ok());
+                let index = text.strip_prefix("cuda:").and_then(|index| index.parse().ok());
                 index.map(Self::Cuda).ok_or_else(|| ModelError::Device {
                     name: text.to_owned(),
                     reason: "unknown; use auto, cpu, wgpu, vulkan, cuda or cuda:N".into(),
@@ -96,11 +94,7 @@ pub fn describe(device: &Device) -> String {
 /// Everything this build can compute on here. The first is what `auto` stands for: a real GPU if there
 /// is one (software rasterisers are not listed), else the CPU.
 pub fn list() -> Vec<DeviceInfo> {
-    let cpu = DeviceInfo {
-        name: "cpu".into(),
-        description: describe(&Device::flex()),
-        default: false,
-    };
+    let cpu = DeviceInfo { name: "cpu".into(), description: describe(&Device::flex()), default: false };
     let mut devices = gpu::list();
     devices.push(cpu);
     devices[0].default = true;

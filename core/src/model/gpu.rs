@@ -13,21 +13,13 @@ pub fn list() -> Vec<DeviceInfo> {
         description,
         default: false,
     };
-    cuda_gpus()
-        .into_iter()
-        .chain(graphics_gpu())
-        .map(info)
-        .collect()
+    cuda_gpus().into_iter().chain(graphics_gpu()).map(info).collect()
 }
 
 #[cfg(feature = "cuda")]
 fn cuda_gpus() -> Vec<(DeviceChoice, String)> {
-    let count = Device::enumerate(burn::tensor::DeviceType::Cuda)
-        .iter()
-        .count();
-    (0..count)
-        .map(|index| (DeviceChoice::Cuda(index), format!("CUDA GPU {index}")))
-        .collect()
+    let count = Device::enumerate(burn::tensor::DeviceType::Cuda).iter().count();
+    (0..count).map(|index| (DeviceChoice::Cuda(index), format!("CUDA GPU {index}"))).collect()
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -37,11 +29,7 @@ fn cuda_gpus() -> Vec<(DeviceChoice, String)> {
 
 #[cfg(all(feature = "wgpu", not(target_arch = "wasm32")))]
 fn graphics_gpu() -> Option<(DeviceChoice, String)> {
-    let choice = if cfg!(feature = "vulkan") {
-        DeviceChoice::Vulkan
-    } else {
-        DeviceChoice::Wgpu
-    };
+    let choice = if cfg!(feature = "vulkan") { DeviceChoice::Vulkan } else { DeviceChoice::Wgpu };
     graphics::best().map(|(_, description)| (choice, description.clone()))
 }
 
@@ -63,9 +51,7 @@ pub fn describe(device: &Device) -> Option<String> {
 
 #[cfg(feature = "cuda")]
 pub fn cuda(index: usize) -> Result<Device, ModelError> {
-    let found = Device::enumerate(burn::tensor::DeviceType::Cuda)
-        .iter()
-        .count();
+    let found = Device::enumerate(burn::tensor::DeviceType::Cuda).iter().count();
     if index < found {
         return Ok(Device::cuda(index));
     }
@@ -73,10 +59,7 @@ pub fn cuda(index: usize) -> Result<Device, ModelError> {
         0 => "no CUDA GPU was found; use --device auto or --device cpu".to_owned(),
         _ => format!("only {found} CUDA GPUs were found, counted from 0"),
     };
-    Err(ModelError::Device {
-        name: DeviceChoice::Cuda(index).to_string(),
-        reason,
-    })
+    Err(ModelError::Device { name: DeviceChoice::Cuda(index).to_string(), reason })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -128,11 +111,7 @@ mod graphics {
     pub fn best() -> Option<&'static (Device, String)> {
         static BEST: OnceLock<Opened> = OnceLock::new();
         BEST.get_or_init(|| {
-            let kinds = [
-                DeviceKind::DiscreteGpu(0),
-                DeviceKind::IntegratedGpu(0),
-                DeviceKind::VirtualGpu(0),
-            ];
+            let kinds = [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)];
             kinds.into_iter().find_map(setup)
         })
         .as_ref()
@@ -145,15 +124,12 @@ mod graphics {
     }
 
     pub fn open(choice: DeviceChoice) -> Result<Device, ModelError> {
-        any()
-            .map(|(device, _)| device.clone())
-            .ok_or_else(|| ModelError::Device {
-                name: choice.to_string(),
-                reason:
-                    "no adapter was found; install the graphics driver (or, to try it in software, \
+        any().map(|(device, _)| device.clone()).ok_or_else(|| ModelError::Device {
+            name: choice.to_string(),
+            reason: "no adapter was found; install the graphics driver (or, to try it in software, \
                      mesa-vulkan-drivers), or use --device cpu"
-                        .into(),
-            })
+                .into(),
+        })
     }
 
     fn setup(kind: DeviceKind) -> Opened {
@@ -163,16 +139,12 @@ mod graphics {
             WgpuBackend::Auto
         };
         let software_wanted = kind == DeviceKind::Cpu;
-        let (device, setup) = WgpuOptions::default()
-            .device_kind(kind)
-            .graphics_api(api)
-            .init_with_setup()
-            .ok()?;
+        let (device, setup) =
+            WgpuOptions::default().device_kind(kind).graphics_api(api).init_with_setup().ok()?;
         let info = setup.adapter.get_info();
         let name = info.name.to_lowercase();
-        let software = ["llvmpipe", "lavapipe", "swiftshader", "basic render"]
-            .iter()
-            .any(|part| name.contains(part));
+        let software =
+            ["llvmpipe", "lavapipe", "swiftshader", "basic render"].iter().any(|part| name.contains(part));
         if software && !software_wanted {
             return None;
         }

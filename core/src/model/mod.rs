@@ -22,10 +22,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error("{}: {source}", path.display())]
-    Io {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     #[error("{}: no such file; {remedy}", path.display())]
     MissingFile { path: PathBuf, remedy: String },
     #[error("{}: {message}", path.display())]
@@ -35,11 +32,7 @@ pub enum ModelError {
          copy or download it again",
         path.display()
     )]
-    Truncated {
-        path: PathBuf,
-        expected: u64,
-        found: u64,
-    },
+    Truncated { path: PathBuf, expected: u64, found: u64 },
     #[error("{}: not a safetensors file: {message}", path.display())]
     NotSafetensors { path: PathBuf, message: String },
     #[error(
@@ -52,30 +45,17 @@ pub enum ModelError {
          the weights do not belong to the config.json beside them",
         path.display()
     )]
-    UnexpectedTensors {
-        path: PathBuf,
-        count: usize,
-        example: String,
-    },
+    UnexpectedTensors { path: PathBuf, count: usize, example: String },
     #[error(
         "{}: tensor `{tensor}` has shape {found:?}, config.json asks for {expected:?}",
         path.display()
     )]
-    Shape {
-        path: PathBuf,
-        tensor: String,
-        expected: Vec<usize>,
-        found: Vec<usize>,
-    },
+    Shape { path: PathBuf, tensor: String, expected: Vec<usize>, found: Vec<usize> },
     #[error(
         "{}: tensor `{tensor}` is stored as {dtype}; convert the model to BF16, F16 or F32",
         path.display()
     )]
-    Dtype {
-        path: PathBuf,
-        tensor: String,
-        dtype: String,
-    },
+    Dtype { path: PathBuf, tensor: String, dtype: String },
     #[error(
         "{}: tensor `{tensor}` holds NaN or infinity; the training that wrote it diverged or the \
          file is damaged: take an earlier checkpoint",

@@ -50,25 +50,18 @@ impl View {
         };
         let strides = tensor.layout().strides();
         let (batch, token, head) = (strides[0], strides[1], strides[2]);
-        Self {
-            tensor,
-            batch,
-            token,
-            head,
-        }
+        Self { tensor, batch, token, head }
     }
 
     /// Where a token's head begins.
     fn at(&self, batch: usize, token: usize, head: usize) -> *const f32 {
-        let offset =
-            batch as isize * self.batch + token as isize * self.token + head as isize * self.head;
+        let offset = batch as isize * self.batch + token as isize * self.token + head as isize * self.head;
         let start = self.tensor.layout().start_offset() as isize + offset;
         self.tensor.storage::<f32>()[start as usize..].as_ptr()
     }
 
     fn row(&self, batch: usize, token: usize, head: usize, width: usize) -> &[f32] {
-        let offset =
-            batch as isize * self.batch + token as isize * self.token + head as isize * self.head;
+        let offset = batch as isize * self.batch + token as isize * self.token + head as isize * self.head;
         let start = (self.tensor.layout().start_offset() as isize + offset) as usize;
         &self.tensor.storage::<f32>()[start..start + width]
     }
@@ -89,12 +82,7 @@ unsafe impl Sync for Output {}
 
 impl Output {
     fn new(data: &mut [f32], tokens: usize, heads: usize, width: usize) -> Self {
-        Self {
-            data: data.as_mut_ptr(),
-            tokens,
-            heads,
-            width,
-        }
+        Self { data: data.as_mut_ptr(), tokens, heads, width }
     }
 
     fn stride(&self) -> isize {
@@ -107,10 +95,7 @@ impl Output {
     /// The indices are within the sizes, and no other thread has the same batch and head.
     unsafe fn at(&self, batch: usize, token: usize, head: usize) -> *mut f32 {
         // SAFETY: within the allocation, as the caller promises.
-        unsafe {
-            self.data
-                .add(((batch * self.tokens + token) * self.heads + head) * self.width)
-        }
+        unsafe { self.data.add(((batch * self.tokens + token) * self.heads + head) * self.width) }
     }
 }
 
@@ -124,41 +109,22 @@ struct Tile {
 fn sizes(query: &FlexTensor, key: &FlexTensor) -> Sizes {
     let [batch, tokens, heads, width] = query.layout().shape().dims::<4>();
     let [_, columns, shared, _] = key.layout().shape().dims::<4>();
-    Sizes {
-        batch,
-        tokens,
-        columns,
-        heads,
-        shared,
-        width,
-    }
+    Sizes { batch, tokens, columns, heads, shared, width }
 }
 
 fn tiles(sizes: &Sizes, pattern: &Pattern) -> Vec<Tile> {
-    let cut = |rows: Range<usize>| {
-        rows.clone()
-            .step_by(TILE)
-            .map(move |row| row..(row + TILE).min(rows.end))
-    };
+    let cut = |rows: Range<usize>| rows.clone().step_by(TILE).map(move |row| row..(row + TILE).min(rows.end));
     match pattern {
         Pattern::Causal(_) => {
             let before = sizes.columns - sizes.tokens;
             cut(0..sizes.tokens)
-                .map(|rows| Tile {
-                    columns: 0..before + rows.end,
-                    rows,
-                    causal: true,
-                })
+                .map(|rows| Tile { columns: 0..before + rows.end, rows, causal: true })
                 .collect()
         }
         Pattern::Segments(segments) => segments
             .iter()
             .flat_map(|segment| {
-                cut(segment.clone()).map(|rows| Tile {
-                    rows,
-                    columns: segment.clone(),
-                    causal: false,
-                })
+                cut(segment.clone()).map(|rows| Tile { rows, columns: segment.clone(), causal: false })
             })
             .collect(),
     }
@@ -212,14 +178,7 @@ pub(super) fn forward(
     pattern: &Pattern,
 ) -> (FlexTensor, Arc<Vec<f32>>) {
     let sizes = sizes(query, key);
-    let Sizes {
-        batch,
-        tokens,
-        heads,
-        shared,
-        width,
-        ..
-    } = sizes;
+    let Sizes { batch, tokens, heads, shared, width, .. } = sizes;
     let (query, key, value) = (View::new(query), View::new(key), View::new(value));
     let mut out = vec![0.0; batch * tokens * heads * width];
     let mut sums = vec![0.0; batch * heads * tokens];
@@ -232,14 +191,7 @@ pub(super) fn forward(
         let source = head * shared / heads;
         let mut scores = Vec::new();
         for tile in &tiles {
-            score(
-                &sizes,
-                (&query, &key),
-                (batch, head, source),
-                tile,
-                scale,
-                &mut scores,
-            );
+            score(&sizes, (&query, &key), (batch, head, source), tile, scale, &mut scores);
             let count = tile.columns.len();
             vectorized(|| {
                 for (row, scores) in tile.rows.clone().zip(scores.chunks_exact_mut(count)) {
@@ -247,9 +199,7 @@ pub(super) fn forward(
                     let (scores, hidden) = scores.split_at_mut(seen);
                     hide_gaps(pattern, batch, scores);
                     let largest = maximum(scores);
-                    scores
-                        .iter_mut()
-                        .for_each(|score| *score = exp(*score - largest));
+                    scores.iter_mut().for_each(|score| *score = exp(*score - largest));
                     let sum = sum2(scores, scores, |a, _| a);
                     scores.iter_mut().for_each(|score| *score /= sum);
                     hidden.fill(0.0);
@@ -300,11 +250,7 @@ fn score(
 
 /// How many of the tile's columns a row sees: the first ones.
 fn seen(sizes: &Sizes, tile: &Tile, row: usize) -> usize {
-    if tile.causal {
-        sizes.columns - sizes.tokens + row + 1
-    } else {
-        tile.columns.len()
-    }
+    if tile.causal { sizes.columns - sizes.tokens + row + 1 } else { tile.columns.len() }
 }
 
 /// Hides a batch row's gaps among the scores of one query row, which begin at column 0.
@@ -334,19 +280,8 @@ pub(super) struct Saved {
 /// Gradients of query, key and value.
 pub(super) fn backward(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] {
     let sizes = sizes(&saved.query, &saved.key);
-    let Sizes {
-        batch,
-        tokens,
-        columns,
-        heads,
-        shared,
-        width,
-    } = sizes;
-    let (query, key, value) = (
-        View::new(&saved.query),
-        View::new(&saved.key),
-        View::new(&saved.value),
-    );
+    let Sizes { batch, tokens, columns, heads, shared, width } = sizes;
+    let (query, key, value) = (View::new(&saved.query), View::new(&saved.key), View::new(&saved.value));
     let (out, upstream) = (View::new(&saved.out), View::new(gradient));
     let mut query_data = vec![0.0; batch * tokens * heads * width];
     let mut key_data = vec![0.0; batch * columns * shared * width];
@@ -362,27 +297,11 @@ pub(super) fn backward(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] 
         let (mut scores, mut slopes) = (Vec::new(), Vec::new());
         for head in (0..heads).filter(|head| head * shared / heads == source) {
             for tile in &tiles {
-                score(
-                    &sizes,
-                    (&query, &key),
-                    (batch, head, source),
-                    tile,
-                    scale,
-                    &mut scores,
-                );
+                score(&sizes, (&query, &key), (batch, head, source), tile, scale, &mut scores);
                 // The gradient of the weights: upstream valueᵀ.
-                score(
-                    &sizes,
-                    (&upstream, &value),
-                    (batch, head, source),
-                    tile,
-                    1.0,
-                    &mut slopes,
-                );
+                score(&sizes, (&upstream, &value), (batch, head, source), tile, 1.0, &mut slopes);
                 let count = tile.columns.len();
-                let rows = scores
-                    .chunks_exact_mut(count)
-                    .zip(slopes.chunks_exact_mut(count));
+                let rows = scores.chunks_exact_mut(count).zip(slopes.chunks_exact_mut(count));
                 vectorized(|| {
                     for (row, (weights, slopes)) in tile.rows.clone().zip(rows) {
                         let sum = saved.sums[(batch * heads + head) * tokens + row];

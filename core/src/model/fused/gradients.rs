@@ -19,10 +19,18 @@ struct Linear;
 type LinearState = (FlexTensor, FlexTensor);
 
 /// Registers the gradients of input and weight, as far as anyone wants them.
-fn linear_backward(parents: [Option<NodeId>; 2], state: &LinearState, gradient: &FlexTensor, grads: &mut Gradients) {
+fn linear_backward(
+    parents: [Option<NodeId>; 2],
+    state: &LinearState,
+    gradient: &FlexTensor,
+    grads: &mut Gradients,
+) {
     let [x, weight] = parents;
-    let (for_x, for_weight) =
-        kernels::linear_backward(weight.is_some().then_some(&state.0), x.is_some().then_some(&state.1), gradient);
+    let (for_x, for_weight) = kernels::linear_backward(
+        weight.is_some().then_some(&state.0),
+        x.is_some().then_some(&state.1),
+        gradient,
+    );
     for (parent, gradient) in [(x, for_x), (weight, for_weight)] {
         if let (Some(node), Some(gradient)) = (parent, gradient) {
             grads.register::<Flex>(node, gradient);
@@ -101,10 +109,7 @@ impl Backward<Flex, 1> for Rotate {
         let gradient = grads.consume::<Flex>(&ops.node);
         let [parent] = ops.parents;
         if let Some(node) = parent {
-            grads.register::<Flex>(
-                node.id,
-                kernels::rotate(&gradient, &ops.state.0, &ops.state.1, true),
-            );
+            grads.register::<Flex>(node.id, kernels::rotate(&gradient, &ops.state.0, &ops.state.1, true));
         }
     }
 }
@@ -171,15 +176,8 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         }
     }
 
-    fn fused_rms_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        let prepared = RmsNorm
-            .prepare::<C>([x.node(), weight.node()])
-            .compute_bound()
-            .stateful();
+    fn fused_rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+        let prepared = RmsNorm.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful();
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let out = kernels::rms_norm(&x, &weight, epsilon);
         match prepared {
@@ -189,10 +187,7 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     }
 
     fn fused_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        let prepared = Gate
-            .prepare::<C>([gate.node(), up.node()])
-            .compute_bound()
-            .stateful();
+        let prepared = Gate.prepare::<C>([gate.node(), up.node()]).compute_bound().stateful();
         let (gate, up) = (gate.into_primitive(), up.into_primitive());
         let out = kernels::gate(&gate, &up);
         match prepared {
@@ -224,36 +219,18 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let nodes = [query.node(), key.node(), value.node()];
         let prepared = Attention.prepare::<C>(nodes).compute_bound().stateful();
-        let (query, key, value) = (
-            query.into_primitive(),
-            key.into_primitive(),
-            value.into_primitive(),
-        );
+        let (query, key, value) = (query.into_primitive(), key.into_primitive(), value.into_primitive());
         let (out, sums) = attention::forward(&query, &key, &value, &pattern);
         match prepared {
-            OpsKind::Tracked(prepared) => prepared.finish(
-                Saved {
-                    query,
-                    key,
-                    value,
-                    out: out.clone(),
-                    sums,
-                    pattern,
-                },
-                out,
-            ),
+            OpsKind::Tracked(prepared) => {
+                prepared.finish(Saved { query, key, value, out: out.clone(), sums, pattern }, out)
+            }
             OpsKind::UnTracked(prepared) => prepared.finish(out),
         }
     }
 
-    fn fused_cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-    ) -> FloatTensor<Self> {
-        let prepared = CrossEntropy
-            .prepare::<C>([logits.node()])
-            .compute_bound()
-            .stateful();
+    fn fused_cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        let prepared = CrossEntropy.prepare::<C>([logits.node()]).compute_bound().stateful();
         let logits = logits.into_primitive();
         let targets = kernels::indices(&targets);
         let (losses, sums) = kernels::cross_entropy(&logits, &targets);

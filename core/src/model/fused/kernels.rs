@@ -18,14 +18,7 @@ pub(super) struct Rows {
 impl Rows {
     pub fn new(tensor: &FlexTensor) -> Self {
         let tensor = tensor.to_contiguous();
-        let width = tensor
-            .layout()
-            .shape()
-            .as_slice()
-            .last()
-            .copied()
-            .unwrap_or(1)
-            .max(1);
+        let width = tensor.layout().shape().as_slice().last().copied().unwrap_or(1).max(1);
         Self { tensor, width }
     }
 
@@ -46,16 +39,10 @@ pub(super) fn tensor(data: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
 /// Class numbers of an integer tensor of any width.
 pub(super) fn indices(targets: &FlexTensor) -> Vec<usize> {
     let data = targets.clone().into_data();
-    data.iter::<i64>()
-        .map(|index| usize::try_from(index).unwrap_or(usize::MAX))
-        .collect()
+    data.iter::<i64>().map(|index| usize::try_from(index).unwrap_or(usize::MAX)).collect()
 }
 
-pub(super) fn linear(
-    x: &FlexTensor,
-    weight: &FlexTensor,
-    bias: Option<&FlexTensor>,
-) -> FlexTensor {
+pub(super) fn linear(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
     let mut out = Flex::float_matmul(x.clone(), weight.transpose(0, 1));
     if let Some(bias) = bias {
         let bias = Rows::new(bias);
@@ -142,33 +129,26 @@ pub(super) fn rms_norm_backward(
     let pieces = input.len().div_ceil(ROWS * width);
     // One partial sum of the weight's gradient for each piece, added up in order below.
     let mut partial = vec![0.0; pieces * width];
-    for_pairs(
-        &mut out,
-        &mut partial,
-        (ROWS * width, width),
-        |piece, out, partial| {
-            let first = piece * ROWS * width;
-            let range = first..first + out.len();
-            let rows = input[range.clone()]
-                .chunks_exact(width)
-                .zip(upstream[range].chunks_exact(width));
-            vectorized(|| {
-                for ((x, upstream), out) in rows.zip(out.chunks_exact_mut(width)) {
-                    let scale = inverse_rms(x, epsilon);
-                    for ((out, upstream), weight) in out.iter_mut().zip(upstream).zip(scales) {
-                        *out = upstream * weight;
-                    }
-                    let along = sum2(out, x, |a, b| a * b) * scale * scale / width as f32;
-                    for (((out, x), upstream), partial) in
-                        out.iter_mut().zip(x).zip(upstream).zip(partial.iter_mut())
-                    {
-                        *out = (*out - x * along) * scale;
-                        *partial += upstream * x * scale;
-                    }
+    for_pairs(&mut out, &mut partial, (ROWS * width, width), |piece, out, partial| {
+        let first = piece * ROWS * width;
+        let range = first..first + out.len();
+        let rows = input[range.clone()].chunks_exact(width).zip(upstream[range].chunks_exact(width));
+        vectorized(|| {
+            for ((x, upstream), out) in rows.zip(out.chunks_exact_mut(width)) {
+                let scale = inverse_rms(x, epsilon);
+                for ((out, upstream), weight) in out.iter_mut().zip(upstream).zip(scales) {
+                    *out = upstream * weight;
                 }
-            });
-        },
-    );
+                let along = sum2(out, x, |a, b| a * b) * scale * scale / width as f32;
+                for (((out, x), upstream), partial) in
+                    out.iter_mut().zip(x).zip(upstream).zip(partial.iter_mut())
+                {
+                    *out = (*out - x * along) * scale;
+                    *partial += upstream * x * scale;
+                }
+            }
+        });
+    });
     (tensor(out, x.shape()), tensor(add_up(&partial, width), [width]))
 }
 
@@ -197,24 +177,18 @@ pub(super) fn gate_backward(
     let (gates, ups, upstream) = (gate.data(), up.data(), gradient.data());
     let (mut gate_out, mut up_out) = (vec![0.0; gates.len()], vec![0.0; gates.len()]);
     let size = ROWS * gate.width;
-    for_pairs(
-        &mut gate_out,
-        &mut up_out,
-        (size, size),
-        |piece, gate_out, up_out| {
-            let range = piece * size..piece * size + gate_out.len();
-            let (gates, ups, upstream) =
-                (&gates[range.clone()], &ups[range.clone()], &upstream[range]);
-            vectorized(|| {
-                for (index, (gate_out, up_out)) in gate_out.iter_mut().zip(up_out).enumerate() {
-                    let (gate, upstream) = (gates[index], upstream[index]);
-                    let sigmoid = 1.0 / (1.0 + exp(-gate));
-                    *up_out = upstream * gate * sigmoid;
-                    *gate_out = upstream * ups[index] * sigmoid * (1.0 + gate * (1.0 - sigmoid));
-                }
-            });
-        },
-    );
+    for_pairs(&mut gate_out, &mut up_out, (size, size), |piece, gate_out, up_out| {
+        let range = piece * size..piece * size + gate_out.len();
+        let (gates, ups, upstream) = (&gates[range.clone()], &ups[range.clone()], &upstream[range]);
+        vectorized(|| {
+            for (index, (gate_out, up_out)) in gate_out.iter_mut().zip(up_out).enumerate() {
+                let (gate, upstream) = (gates[index], upstream[index]);
+                let sigmoid = 1.0 / (1.0 + exp(-gate));
+                *up_out = upstream * gate * sigmoid;
+                *gate_out = upstream * ups[index] * sigmoid * (1.0 + gate * (1.0 - sigmoid));
+            }
+        });
+    });
     (tensor(gate_out, gate.shape()), tensor(up_out, gate.shape()))
 }
 
@@ -231,15 +205,8 @@ pub(super) fn rotate(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor, back: b
             for (index, out) in piece.chunks_exact_mut(row).enumerate() {
                 let place = first / row + index;
                 // One set of angles serves all batches, or each batch has its own.
-                let angles = if cosines.len() == tokens * width {
-                    place % tokens
-                } else {
-                    place
-                } * width;
-                let (cos, sin) = (
-                    &cosines[angles..angles + half],
-                    &sines[angles..angles + half],
-                );
+                let angles = if cosines.len() == tokens * width { place % tokens } else { place } * width;
+                let (cos, sin) = (&cosines[angles..angles + half], &sines[angles..angles + half]);
                 let input = input[place * row..(place + 1) * row].chunks_exact(width);
                 for (x, out) in input.zip(out.chunks_exact_mut(width)) {
                     let (x1, x2) = x.split_at(half);
@@ -273,11 +240,7 @@ pub(super) fn cross_entropy(logits: &FlexTensor, targets: &[usize]) -> (FlexTens
     let loss = |(row, sum): (usize, &f32)| {
         // A target that is no class would be a bug of the caller; its loss is NaN, which training reports.
         let target = targets[row];
-        if target < width {
-            sum - input[row * width + target]
-        } else {
-            f32::NAN
-        }
+        if target < width { sum - input[row * width + target] } else { f32::NAN }
     };
     let losses: Vec<f32> = sums.iter().enumerate().map(loss).collect();
     (tensor(losses, [targets.len()]), sums)

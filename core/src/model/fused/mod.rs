@@ -19,6 +19,7 @@ pub use attention::Pattern;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Device, Int, Tensor};
+use std::cell::Cell;
 
 /// See the functions of this module, which call these.
 #[backend_extension(Flex, Autodiff)]
@@ -31,11 +32,7 @@ pub trait FusedOps: Backend {
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    fn fused_rms_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self>;
+    fn fused_rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
 
     fn fused_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -52,10 +49,7 @@ pub trait FusedOps: Backend {
         pattern: Pattern,
     ) -> FloatTensor<Self>;
 
-    fn fused_cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-    ) -> FloatTensor<Self>;
+    fn fused_cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl FusedOps for Flex {
@@ -71,11 +65,7 @@ impl FusedOps for Flex {
         kernels::linear(&x, &weight, Some(&bias))
     }
 
-    fn fused_rms_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
+    fn fused_rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
         kernels::rms_norm(&x, &weight, epsilon)
     }
 
@@ -100,17 +90,26 @@ impl FusedOps for Flex {
         attention::forward(&query, &key, &value, &pattern).0
     }
 
-    fn fused_cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-    ) -> FloatTensor<Self> {
+    fn fused_cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
         kernels::cross_entropy(&logits, &kernels::indices(&targets)).0
     }
 }
 
+thread_local! {
+    static COMPOSED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Whether these operations can take this tensor.
 pub fn applies<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && x.device() == Device::flex()
+    x.dtype() == DType::F32 && x.device() == Device::flex() && !COMPOSED.get()
+}
+
+/// Runs `work` with Burn's own operations on the CPU too, as on every other device: for comparing the two.
+pub fn composed<R>(work: impl FnOnce() -> R) -> R {
+    let before = COMPOSED.replace(true);
+    let result = work();
+    COMPOSED.set(before);
+    result
 }
 
 /// `x weightᵀ + bias`: `[rows, in]`, `[out, in]` and `[out]` → `[rows, out]`. The weight's gradient comes out
@@ -125,41 +124,25 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 
 /// `x / sqrt(mean(x²) + epsilon) * weight` over the last dimension.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, epsilon: f64) -> Tensor<D> {
-    Tensor::from_dispatch(Dispatch::fused_rms_norm(
-        x.into_dispatch(),
-        weight.into_dispatch(),
-        epsilon,
-    ))
+    Tensor::from_dispatch(Dispatch::fused_rms_norm(x.into_dispatch(), weight.into_dispatch(), epsilon))
 }
 
 /// `silu(gate) * up`, for tensors of one shape.
 pub fn gate<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
-    Tensor::from_dispatch(Dispatch::fused_gate(
-        gate.into_dispatch(),
-        up.into_dispatch(),
-    ))
+    Tensor::from_dispatch(Dispatch::fused_gate(gate.into_dispatch(), up.into_dispatch()))
 }
 
 /// Turns `[batch, tokens, heads, d]` by angles given as cosines and sines `[batch or 1, tokens, 1, d]`,
 /// whose two halves are equal.
 pub fn rotate(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::fused_rotate(
-        x.into_dispatch(),
-        cos.into_dispatch(),
-        sin.into_dispatch(),
-    ))
+    Tensor::from_dispatch(Dispatch::fused_rotate(x.into_dispatch(), cos.into_dispatch(), sin.into_dispatch()))
 }
 
 /// `softmax(query keyᵀ / √d) value` without ever holding all scores.
 ///
 /// `query` is `[batch, tokens, heads, d]`, `key` and `value` are `[batch, columns, shared heads, d]`; each
 /// of the latter serves `heads / shared` query heads in a row.
-pub fn attention(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    value: Tensor<4>,
-    pattern: Pattern,
-) -> Tensor<4> {
+pub fn attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, pattern: Pattern) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::fused_attention(
         query.into_dispatch(),
         key.into_dispatch(),
@@ -177,8 +160,5 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     }
     let rows = logits.dims()[0];
     let likelihoods = burn::tensor::activation::log_softmax(logits, 1);
-    likelihoods
-        .gather(1, targets.unsqueeze_dim(1))
-        .reshape([rows])
-        .neg()
+    likelihoods.gather(1, targets.unsqueeze_dim(1)).reshape([rows]).neg()
 }

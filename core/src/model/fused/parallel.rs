@@ -10,15 +10,11 @@ pub fn for_pieces(out: &mut [f32], size: usize, work: impl Fn(usize, &mut [f32])
     {
         use rayon::prelude::*;
         if out.len() > size {
-            out.par_chunks_mut(size)
-                .enumerate()
-                .for_each(|(index, piece)| work(index * size, piece));
+            out.par_chunks_mut(size).enumerate().for_each(|(index, piece)| work(index * size, piece));
             return;
         }
     }
-    out.chunks_mut(size)
-        .enumerate()
-        .for_each(|(index, piece)| work(index * size, piece));
+    out.chunks_mut(size).enumerate().for_each(|(index, piece)| work(index * size, piece));
 }
 
 /// The same for two outputs that are cut in step: pieces of `sizes.0` and `sizes.1` numbers.
@@ -34,19 +30,13 @@ pub fn for_pairs(
     #[cfg(not(target_arch = "wasm32"))]
     {
         use rayon::prelude::*;
-        let pieces = first
-            .par_chunks_mut(sizes.0)
-            .zip(second.par_chunks_mut(sizes.1));
-        pieces
-            .enumerate()
-            .for_each(|(index, (a, b))| work(index, a, b));
+        let pieces = first.par_chunks_mut(sizes.0).zip(second.par_chunks_mut(sizes.1));
+        pieces.enumerate().for_each(|(index, (a, b))| work(index, a, b));
     }
     #[cfg(target_arch = "wasm32")]
     {
         let pieces = first.chunks_mut(sizes.0).zip(second.chunks_mut(sizes.1));
-        pieces
-            .enumerate()
-            .for_each(|(index, (a, b))| work(index, a, b));
+        pieces.enumerate().for_each(|(index, (a, b))| work(index, a, b));
     }
 }
 
@@ -70,8 +60,7 @@ pub fn vectorized<R>(work: impl FnOnce() -> R) -> R {
         fn wide<R>(work: impl FnOnce() -> R) -> R {
             work()
         }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-        {
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
             // SAFETY: the machine has what the function was compiled for.
             return unsafe { wide(work) };
         }
@@ -90,13 +79,7 @@ pub fn exp(x: f32) -> f32 {
     let whole = shifted - ROUND;
     let rest = x - whole * 0.693_359_4 + whole * 2.121_944_4e-4;
     let mut sum = 1.987_569_1e-4;
-    for coefficient in [
-        1.398_2e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        5.000_000_1e-1,
-    ] {
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         sum = sum * rest + coefficient;
     }
     let sum = sum * rest * rest + rest + 1.0;
@@ -109,12 +92,7 @@ pub fn exp(x: f32) -> f32 {
 pub fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0.0f32; 16];
     let (a_lanes, b_lanes) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest = a_lanes
-        .remainder()
-        .iter()
-        .zip(b_lanes.remainder())
-        .map(|(a, b)| f(*a, *b))
-        .sum::<f32>();
+    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder()).map(|(a, b)| f(*a, *b)).sum::<f32>();
     for (a, b) in a_lanes.zip(b_lanes) {
         for lane in 0..16 {
             sums[lane] += f(a[lane], b[lane]);
@@ -128,17 +106,10 @@ pub fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 pub fn maximum(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let chunks = row.chunks_exact(16);
-    let rest = chunks
-        .remainder()
-        .iter()
-        .fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+    let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
     for chunk in chunks {
         for lane in 0..16 {
-            lanes[lane] = if chunk[lane] > lanes[lane] {
-                chunk[lane]
-            } else {
-                lanes[lane]
-            };
+            lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
         }
     }
     lanes.iter().fold(rest, |a, b| a.max(*b))

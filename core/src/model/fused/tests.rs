@@ -23,31 +23,19 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(1e-3f32, |scale, x| scale.max(x.abs()));
-    let worst = found
-        .iter()
-        .zip(expected)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max);
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 2e-5 * scale, "{what}: off by {worst} of {scale}");
 }
 
 /// Compares two ways to compute from the same leaves, and the gradients of a weighted sum of the result.
-fn compare<const D: usize, const E: usize>(
-    leaves: &[Tensor<E>],
-    fused: Tensor<D>,
-    composed: Tensor<D>,
-) {
+fn compare<const D: usize, const E: usize>(leaves: &[&Tensor<E>], fused: Tensor<D>, composed: Tensor<D>) {
     assert_close("values", &values(fused.clone()), &values(composed.clone()));
     let weights = numbers(fused.dims(), 77).detach();
     let found = (fused * weights.clone()).sum().backward();
     let expected = (composed * weights).sum().backward();
     for (index, leaf) in leaves.iter().enumerate() {
         let gradient = |gradients| values(leaf.grad(gradients).unwrap());
-        assert_close(
-            &format!("gradient {index}"),
-            &gradient(&found),
-            &gradient(&expected),
-        );
+        assert_close(&format!("gradient {index}"), &gradient(&found), &gradient(&expected));
     }
 }
 
@@ -56,10 +44,7 @@ fn exponential_is_accurate() {
     for i in -8700..8800 {
         let x = i as f32 / 100.0;
         let (found, expected) = (parallel::exp(x), x.exp());
-        assert!(
-            (found / expected - 1.0).abs() < 3e-7,
-            "exp({x}) = {found}, not {expected}"
-        );
+        assert!((found / expected - 1.0).abs() < 3e-7, "exp({x}) = {found}, not {expected}");
     }
     assert!(parallel::exp(-1e9) < 1e-37 && parallel::exp(f32::NAN).is_nan());
 }
@@ -68,11 +53,11 @@ fn exponential_is_accurate() {
 fn linear_layer() {
     let (x, weight, bias) = (numbers([130, 24], 12), numbers([17, 24], 13), numbers([17], 14));
     let composed = || x.clone().matmul(weight.clone().transpose());
-    let pair = [x.clone(), weight.clone()];
+    let pair = [&x, &weight];
     compare(&pair, linear(x.clone(), weight.clone(), None), composed());
     let with_bias = |bias: &Tensor<1>| linear(x.clone(), weight.clone(), Some(bias.clone()));
     compare(&pair, with_bias(&bias), composed() + bias.clone().unsqueeze());
-    compare(&[bias.clone()], with_bias(&bias), composed() + bias.clone().unsqueeze());
+    compare(&[&bias], with_bias(&bias), composed() + bias.clone().unsqueeze());
 }
 
 #[test]
@@ -83,16 +68,8 @@ fn norm() {
         let mean = x.clone().square().mean_dim(2);
         x.clone() * (mean + 1e-3).sqrt().recip() * weight.unsqueeze()
     };
-    compare(
-        &[x.clone()],
-        rms_norm(x.clone(), weight.clone(), 1e-3),
-        composed(weight.clone()),
-    );
-    compare(
-        &[weight.clone()],
-        rms_norm(x.clone(), weight.clone(), 1e-3),
-        composed(weight),
-    );
+    compare(&[&x], rms_norm(x.clone(), weight.clone(), 1e-3), composed(weight.clone()));
+    compare(&[&weight], rms_norm(x.clone(), weight.clone(), 1e-3), composed(weight.clone()));
 }
 
 #[test]
@@ -100,11 +77,7 @@ fn gated() {
     let (a, b) = (numbers([70, 33], 3), numbers([70, 33], 4));
     // Each way from leaves of its own: a backward pass consumes what it went through.
     let wide = || a.clone() * 6.0;
-    compare(
-        &[a.clone(), b.clone()],
-        gate(wide(), b.clone()),
-        silu(wide()) * b,
-    );
+    compare(&[&a, &b], gate(wide(), b.clone()), silu(wide()) * b);
 }
 
 #[test]
@@ -117,45 +90,28 @@ fn rotated() {
         let (first, second) = (x.clone().slice_dim(3, 0..4), x.clone().slice_dim(3, 4..8));
         let turned = Tensor::cat(vec![second.neg(), first], 3);
         let composed = x.clone() * cos.clone() + turned * sin.clone();
-        compare(&[x.clone()], rotate(x, cos, sin), composed);
+        compare(&[&x], rotate(x.clone(), cos, sin), composed);
     }
 }
 
 /// Heads expanded, an explicit mask added.
-fn composed_attention(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    value: Tensor<4>,
-    mask: Vec<f32>,
-) -> Tensor<4> {
+fn composed_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: Vec<f32>) -> Tensor<4> {
     let [batch, tokens, heads, _] = query.dims();
     let [_, columns, shared, width] = key.dims();
     let expand = |x: Tensor<4>| {
-        let x = x
-            .swap_dims(1, 2)
-            .reshape([batch, shared, 1, columns * width]);
-        x.repeat_dim(2, heads / shared)
-            .reshape([batch, heads, columns, width])
+        let x = x.swap_dims(1, 2).reshape([batch, shared, 1, columns * width]);
+        x.repeat_dim(2, heads / shared).reshape([batch, heads, columns, width])
     };
     let rows = mask.len() / (tokens * columns);
     let mask = Tensor::from_data(TensorData::new(mask, [rows, 1, tokens, columns]), &device());
-    attend(
-        query.swap_dims(1, 2),
-        expand(key),
-        expand(value),
-        Some(mask),
-    )
-    .swap_dims(1, 2)
+    attend(query.swap_dims(1, 2), expand(key), expand(value), Some(mask)).swap_dims(1, 2)
 }
 
 #[test]
 fn causal_attention_with_shared_heads_and_a_past() {
     let (tokens, columns) = (70, 75);
     let query = numbers([2, tokens, 4, 8], 7);
-    let (key, value) = (
-        numbers([2, columns, 2, 8], 8),
-        numbers([2, columns, 2, 8], 9),
-    );
+    let (key, value) = (numbers([2, columns, 2, 8], 8), numbers([2, columns, 2, 8], 9));
     let seen = |row: usize, column: usize| column <= row + columns - tokens;
     for gaps in [vec![], vec![vec![1..3], vec![0..1, 4..5]]] {
         let mut mask = Vec::new();
@@ -163,29 +119,15 @@ fn causal_attention_with_shared_heads_and_a_past() {
             for row in 0..tokens {
                 mask.extend((0..columns).map(|column| {
                     let hidden = gaps.get(batch).is_some_and(|gaps: &Vec<_>| {
-                        gaps.iter()
-                            .any(|gap: &std::ops::Range<usize>| gap.contains(&column))
+                        gaps.iter().any(|gap: &std::ops::Range<usize>| gap.contains(&column))
                     });
-                    if seen(row, column) && !hidden {
-                        0.0
-                    } else {
-                        -1e9
-                    }
+                    if seen(row, column) && !hidden { 0.0 } else { -1e9 }
                 }));
             }
         }
-        let fused = attention(
-            query.clone() * 3.0,
-            key.clone(),
-            value.clone(),
-            Pattern::Causal(gaps.into()),
-        );
+        let fused = attention(query.clone() * 3.0, key.clone(), value.clone(), Pattern::Causal(gaps.into()));
         let composed = composed_attention(query.clone() * 3.0, key.clone(), value.clone(), mask);
-        compare(
-            &[query.clone(), key.clone(), value.clone()],
-            fused,
-            composed,
-        );
+        compare(&[&query, &key, &value], fused, composed);
     }
 }
 
@@ -196,20 +138,12 @@ fn attention_in_segments_reads_strided_heads() {
     let part = |index: usize| all.clone().slice_dim(2, 2 * index..2 * index + 2);
     let mut mask = Vec::new();
     for row in 0..100 {
-        let own = segments
-            .iter()
-            .find(|segment| segment.contains(&row))
-            .unwrap();
+        let own = segments.iter().find(|segment| segment.contains(&row)).unwrap();
         mask.extend((0..100).map(|column| if own.contains(&column) { 0.0 } else { -1e9 }));
     }
-    let fused = attention(
-        part(0),
-        part(1),
-        part(2),
-        Pattern::Segments(segments.clone().into()),
-    );
+    let fused = attention(part(0), part(1), part(2), Pattern::Segments(segments.clone().into()));
     let composed = composed_attention(part(0), part(1), part(2), mask);
-    compare(&[all.clone()], fused, composed);
+    compare(&[&all], fused, composed);
 }
 
 #[test]
@@ -219,9 +153,6 @@ fn loss() {
     let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [40]), &device());
     let wide = || logits.clone() * 10.0;
     let likelihoods = burn::tensor::activation::log_softmax(wide(), 1);
-    let composed = likelihoods
-        .gather(1, targets.clone().unsqueeze_dim(1))
-        .reshape([40])
-        .neg();
-    compare(&[logits.clone()], cross_entropy(wide(), targets), composed);
+    let composed = likelihoods.gather(1, targets.clone().unsqueeze_dim(1)).reshape([40]).neg();
+    compare(&[&logits], cross_entropy(wide(), targets), composed);
 }

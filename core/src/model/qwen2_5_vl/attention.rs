@@ -15,7 +15,7 @@ pub enum Mask {
     /// For the fused operation.
     Pattern(Pattern),
     /// Added to the scores: `[batch or 1, 1, tokens, columns]`; `None` when all is seen.
-    Bias(Option<Tensor<4>>),
+    Bias(Option<Box<Tensor<4>>>),
 }
 
 impl Mask {
@@ -39,12 +39,7 @@ impl Mask {
     }
 }
 
-fn bias(
-    before: usize,
-    tokens: usize,
-    gaps: &[Vec<Range<usize>>],
-    device: &Device,
-) -> Option<Tensor<4>> {
+fn bias(before: usize, tokens: usize, gaps: &[Vec<Range<usize>>], device: &Device) -> Option<Box<Tensor<4>>> {
     if tokens == 1 && gaps.is_empty() {
         return None;
     }
@@ -61,22 +56,14 @@ fn bias(
             }
         }
     }
-    Some(Tensor::from_data(
-        TensorData::new(bias, [rows, 1, tokens, columns]),
-        device,
-    ))
+    Some(Box::new(Tensor::from_data(TensorData::new(bias, [rows, 1, tokens, columns]), device)))
 }
 
 /// `softmax(query keyᵀ / √d) value` as far as `mask` lets see: `[batch, tokens, heads, d]`.
 ///
 /// `query` is `[batch, tokens, heads, d]`; `key` and `value` are `[batch, columns, shared heads, d]`, each
 /// head serving `heads / shared` query heads in a row.
-pub fn causal_attention(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    value: Tensor<4>,
-    mask: &Mask,
-) -> Tensor<4> {
+pub fn causal_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: &Mask) -> Tensor<4> {
     let bias = match mask {
         Mask::Pattern(pattern) => return fused::attention(query, key, value, pattern.clone()),
         Mask::Bias(bias) => bias,
@@ -86,32 +73,18 @@ pub fn causal_attention(
     let group = heads / shared;
     // All queries that share a key head go into one product, so keys and values are never repeated. The
     // heads of a group lie one after the other in the rows of the score matrix, and so must the mask.
-    let query = query
-        .swap_dims(1, 2)
-        .reshape([batch, shared, group * tokens, width]);
-    let bias = bias.clone().map(|bias| {
-        if tokens == 1 {
-            bias
-        } else {
-            bias.repeat_dim(2, group)
-        }
-    });
+    let query = query.swap_dims(1, 2).reshape([batch, shared, group * tokens, width]);
+    let bias = bias.as_deref().cloned();
+    let bias = bias.map(|bias| if tokens == 1 { bias } else { bias.repeat_dim(2, group) });
     let attended = attend(query, key.swap_dims(1, 2), value.swap_dims(1, 2), bias);
-    attended
-        .reshape([batch, heads, tokens, width])
-        .swap_dims(1, 2)
+    attended.reshape([batch, heads, tokens, width]).swap_dims(1, 2)
 }
 
 /// `softmax(q kᵀ / √d + bias) v`, composed.
 ///
 /// - `query` `[n, heads, rows, d]`, `key` and `value` `[n, heads, columns, d]`
 /// - `bias` broadcasts to `[n, heads, rows, columns]`
-pub fn attend(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    value: Tensor<4>,
-    bias: Option<Tensor<4>>,
-) -> Tensor<4> {
+pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, bias: Option<Tensor<4>>) -> Tensor<4> {
     let scale = 1.0 / (query.dims()[3] as f64).sqrt();
     // Scaling the query is cheaper than scaling the scores.
     let scores = (query * scale).matmul(key.swap_dims(2, 3));

@@ -21,10 +21,7 @@ pub struct KvCache {
 impl KvCache {
     /// Room for `capacity` columns (prompt and answer); it grows when that is not enough.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            capacity,
-            ..Self::default()
-        }
+        Self { capacity, ..Self::default() }
     }
 
     /// Columns in use: the padded prompt and all tokens since.
@@ -43,10 +40,8 @@ impl KvCache {
         }
         for (key, value) in self.layers.iter_mut().flatten() {
             let indices: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
-            let indices = Tensor::from_data(
-                burn::tensor::TensorData::new(indices, [rows.len()]),
-                &key.device(),
-            );
+            let indices =
+                Tensor::from_data(burn::tensor::TensorData::new(indices, [rows.len()]), &key.device());
             *key = key.clone().select(0, indices.clone());
             *value = value.clone().select(0, indices);
         }
@@ -102,9 +97,7 @@ impl KvCache {
                     Some((keys, values)) => {
                         let place = [0..batch, 0..heads, 0..before, 0..head_dim];
                         let grow = |old: Tensor<4>| {
-                            empty
-                                .clone()
-                                .slice_assign(place.clone(), old.slice_dim(2, 0..before))
+                            empty.clone().slice_assign(place.clone(), old.slice_dim(2, 0..before))
                         };
                         (grow(keys), grow(values))
                     }
@@ -115,10 +108,7 @@ impl KvCache {
         let place = [0..batch, 0..heads, before..self.len, 0..head_dim];
         let keys = keys.slice_assign(place.clone(), key);
         let values = values.slice_assign(place, value);
-        let all = (
-            keys.clone().slice_dim(2, 0..self.len),
-            values.clone().slice_dim(2, 0..self.len),
-        );
+        let all = (keys.clone().slice_dim(2, 0..self.len), values.clone().slice_dim(2, 0..self.len));
         self.layers[layer] = Some((keys, values));
         all
     }

@@ -4,14 +4,7 @@ use super::*;
 use std::path::PathBuf;
 
 fn small() -> Qwen2_5VlConfig {
-    let tokens = SpecialTokens {
-        image: 5,
-        video: 6,
-        vision_start: 3,
-        vision_end: 4,
-        end_of_turn: 2,
-        pad: 0,
-    };
+    let tokens = SpecialTokens { image: 5, video: 6, vision_start: 3, vision_end: 4, end_of_turn: 2, pad: 0 };
     let mut config = Qwen2_5VlConfig::tiny(40, &tokens);
     config.vision.depth = 1;
     config.vision.patch_size = 2;
@@ -29,18 +22,11 @@ fn written() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn all_values(model: &Qwen2_5Vl) -> Vec<(String, Vec<f32>)> {
-    model
-        .named_tensors()
-        .into_iter()
-        .map(|tensor| (tensor.name.clone(), (tensor.values)()))
-        .collect()
+    model.named_tensors().into_iter().map(|tensor| (tensor.name.clone(), (tensor.values)())).collect()
 }
 
 fn error(dir: &Path) -> String {
-    Qwen2_5Vl::load(dir, &Device::flex())
-        .err()
-        .map(|error| error.to_string())
-        .unwrap_or_default()
+    Qwen2_5Vl::load(dir, &Device::flex()).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
 /// Rewrites the header of a safetensors file.
@@ -68,10 +54,7 @@ fn a_written_folder_reads_back_exactly() {
     model.save(reduced.path(), Precision::Bf16).unwrap();
     let read = Qwen2_5Vl::load(reduced.path(), &Device::flex()).unwrap();
     for ((name, expected), (_, found)) in all_values(&model).iter().zip(all_values(&read)) {
-        let close = expected
-            .iter()
-            .zip(&found)
-            .all(|(a, b)| (a - b).abs() <= a.abs() / 128.0);
+        let close = expected.iter().zip(&found).all(|(a, b)| (a - b).abs() <= a.abs() / 128.0);
         assert!(close, "{name}");
     }
 }
@@ -83,11 +66,8 @@ fn shards_read_like_one_file_and_a_lost_one_is_named() {
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let mut map = serde_json::Map::new();
     for (index, tensor) in model.named_tensors().into_iter().enumerate() {
-        let (shard, name) = if index % 2 == 0 {
-            (&mut first, "a.safetensors")
-        } else {
-            (&mut second, "b.safetensors")
-        };
+        let (shard, name) =
+            if index % 2 == 0 { (&mut first, "a.safetensors") } else { (&mut second, "b.safetensors") };
         map.insert(tensor.name.clone(), name.into());
         shard.push(tensor);
     }
@@ -103,10 +83,7 @@ fn shards_read_like_one_file_and_a_lost_one_is_named() {
 
     std::fs::remove_file(dir.path().join("b.safetensors")).unwrap();
     let error = error(dir.path());
-    assert!(
-        error.contains("b.safetensors: no such file") && error.contains("lists this shard"),
-        "{error}"
-    );
+    assert!(error.contains("b.safetensors: no such file") && error.contains("lists this shard"), "{error}");
 }
 
 #[test]
@@ -116,14 +93,8 @@ fn a_file_cut_in_half_says_so() {
     for length in [bytes.len() / 2, 100, 3, 0] {
         std::fs::write(&weights, &bytes[..length]).unwrap();
         let error = error(dir.path());
-        assert!(
-            error.contains("model.safetensors: the file is incomplete"),
-            "{error}"
-        );
-        assert!(
-            error.contains(&format!("it has {length}; copy or download it again")),
-            "{error}"
-        );
+        assert!(error.contains("model.safetensors: the file is incomplete"), "{error}");
+        assert!(error.contains(&format!("it has {length}; copy or download it again")), "{error}");
     }
 }
 
@@ -131,21 +102,12 @@ fn a_file_cut_in_half_says_so() {
 fn other_files_are_refused() {
     let (dir, weights) = written();
     for (bytes, expected) in [
-        (
-            b"PK\x03\x04 this is a zip archive".to_vec(),
-            "does not start with the length of a header",
-        ),
-        (
-            [&16u64.to_le_bytes()[..], b"not json, really"].concat(),
-            "its header is not valid JSON",
-        ),
+        (b"PK\x03\x04 this is a zip archive".to_vec(), "does not start with the length of a header"),
+        ([&16u64.to_le_bytes()[..], b"not json, really"].concat(), "its header is not valid JSON"),
     ] {
         std::fs::write(&weights, bytes).unwrap();
         let error = error(dir.path());
-        assert!(
-            error.contains("not a safetensors file") && error.contains(expected),
-            "{error}"
-        );
+        assert!(error.contains("not a safetensors file") && error.contains(expected), "{error}");
     }
 }
 
@@ -153,11 +115,9 @@ fn other_files_are_refused() {
 fn wrong_tensors_are_named() {
     const NAME: &str = "model.layers.0.mlp.up_proj.weight";
     type Header = serde_json::Map<String, serde_json::Value>;
-    let cases: [(fn(&mut Header), &str); 5] = [
-        (
-            |header| drop(header.remove(NAME)),
-            "tensor `model.layers.0.mlp.up_proj.weight` is missing",
-        ),
+    type Edit = fn(&mut Header);
+    let cases: [(Edit, &str); 5] = [
+        (|header| drop(header.remove(NAME)), "tensor `model.layers.0.mlp.up_proj.weight` is missing"),
         (
             |header| {
                 let entry = header[NAME].clone();
@@ -169,10 +129,7 @@ fn wrong_tensors_are_named() {
             |header| header[NAME]["shape"] = serde_json::json!([160, 432]),
             "has shape [160, 432], config.json asks for [432, 160]",
         ),
-        (
-            |header| header[NAME]["dtype"] = "I32".into(),
-            "stored as I32; convert the model",
-        ),
+        (|header| header[NAME]["dtype"] = "I32".into(), "stored as I32; convert the model"),
         (
             |header| header[NAME]["data_offsets"] = serde_json::json!([0, 7]),
             "offsets do not fit type and shape",
@@ -182,10 +139,7 @@ fn wrong_tensors_are_named() {
         let (dir, weights) = written();
         edit_header(&weights, edit);
         let error = error(dir.path());
-        assert!(
-            error.contains("model.safetensors") && error.contains(expected),
-            "{error}"
-        );
+        assert!(error.contains("model.safetensors") && error.contains(expected), "{error}");
     }
 }
 
@@ -198,8 +152,7 @@ fn numbers_that_are_none_are_named() {
     std::fs::write(&weights, bytes).unwrap();
     let error = error(dir.path());
     assert!(
-        error.contains("`visual.patch_embed.proj.weight` holds NaN")
-            && error.contains("earlier checkpoint"),
+        error.contains("`visual.patch_embed.proj.weight` holds NaN") && error.contains("earlier checkpoint"),
         "{error}"
     );
 }
@@ -218,10 +171,7 @@ fn a_folder_that_cannot_be_written_keeps_nothing() {
     let file = dir.path().join("file");
     std::fs::write(&file, "x").unwrap();
     let model = Qwen2_5Vl::init(&small(), None, 0, &Device::flex()).unwrap();
-    let error = model
-        .save(&file.join("model"), Precision::F16)
-        .unwrap_err()
-        .to_string();
+    let error = model.save(&file.join("model"), Precision::F16).unwrap_err().to_string();
     assert!(error.contains("file/model"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
@@ -241,30 +191,15 @@ fn images_and_tokens_have_to_match() {
         answer_spans: Vec::new(),
     };
     assert!(model.prepare(&[&encoded(4, vec![image.clone()])]).is_ok());
-    for (pads, images) in [
-        (3, vec![image.clone()]),
-        (8, vec![image.clone()]),
-        (0, vec![image.clone()]),
-        (4, vec![]),
-    ] {
-        let error = model
-            .prepare(&[&encoded(pads, images)])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains(&format!("the text holds {pads} image tokens")),
-            "{error}"
-        );
+    for (pads, images) in
+        [(3, vec![image.clone()]), (8, vec![image.clone()]), (0, vec![image.clone()]), (4, vec![])]
+    {
+        let error = model.prepare(&[&encoded(pads, images)]).unwrap_err().to_string();
+        assert!(error.contains(&format!("the text holds {pads} image tokens")), "{error}");
     }
     let mut odd = image.clone();
     odd.grid_thw = [1, 2, 4];
-    assert!(
-        model
-            .encode_images(&[&odd])
-            .unwrap_err()
-            .to_string()
-            .contains("does not fit the model")
-    );
+    assert!(model.encode_images(&[&odd]).unwrap_err().to_string().contains("does not fit the model"));
     let mut beyond = encoded(4, vec![image]);
     beyond.token_ids.push(40);
     assert!(

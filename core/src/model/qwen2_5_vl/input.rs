@@ -34,15 +34,9 @@ impl ModelInput {
         config: &Qwen2_5VlConfig,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let width = encoded
-            .iter()
-            .map(|row| row.token_ids.len())
-            .max()
-            .unwrap_or(0);
+        let width = encoded.iter().map(|row| row.token_ids.len()).max().unwrap_or(0);
         if encoded.iter().any(|row| row.token_ids.is_empty()) || width == 0 {
-            return Err(ModelError::Input(
-                "there is nothing to read: an empty sequence".into(),
-            ));
+            return Err(ModelError::Input("there is nothing to read: an empty sequence".into()));
         }
         let places = encoded.len() * width;
         let padding = i64::from(config.pad_token_id.unwrap_or(0));
@@ -72,17 +66,11 @@ impl ModelInput {
                 }
             }
         }
-        let sources = (image_tokens > 0)
-            .then(|| Tensor::from_data(TensorData::new(sources, [places]), device));
+        let sources =
+            (image_tokens > 0).then(|| Tensor::from_data(TensorData::new(sources, [places]), device));
         Ok(Self {
-            token_ids: Tensor::from_data(
-                TensorData::new(token_ids, [encoded.len(), width]),
-                device,
-            ),
-            positions: Tensor::from_data(
-                TensorData::new(positions, [3, encoded.len(), width]),
-                device,
-            ),
+            token_ids: Tensor::from_data(TensorData::new(token_ids, [encoded.len(), width]), device),
+            positions: Tensor::from_data(TensorData::new(positions, [3, encoded.len(), width]), device),
             lengths: encoded.iter().map(|row| row.token_ids.len()).collect(),
             next_positions,
             image_embeddings: None,
@@ -100,9 +88,7 @@ impl ModelInput {
     pub fn next_tokens(tokens: &[u32], positions: &[usize], device: &Device) -> Self {
         let batch = tokens.len();
         let ids: Vec<i64> = tokens.iter().map(|id| i64::from(*id)).collect();
-        let places: Vec<i64> = (0..3)
-            .flat_map(|_| positions.iter().map(|place| *place as i64))
-            .collect();
+        let places: Vec<i64> = (0..3).flat_map(|_| positions.iter().map(|place| *place as i64)).collect();
         Self {
             token_ids: Tensor::from_data(TensorData::new(ids, [batch, 1]), device),
             positions: Tensor::from_data(TensorData::new(places, [3, batch, 1]), device),
@@ -118,10 +104,7 @@ impl ModelInput {
 ///
 /// Text counts up on all three axes at once; an image spreads over height and width from where the text
 /// stopped, and the text goes on after the larger of the two (Qwen2-VL, arXiv 2409.12191, section 2.1).
-fn row_positions(
-    row: &Encoded,
-    config: &Qwen2_5VlConfig,
-) -> Result<(Vec<[usize; 3]>, usize), ModelError> {
+fn row_positions(row: &Encoded, config: &Qwen2_5VlConfig) -> Result<(Vec<[usize; 3]>, usize), ModelError> {
     let merge = config.vision.spatial_merge_size;
     let mut positions: Vec<[usize; 3]> = Vec::with_capacity(row.token_ids.len());
     let mut images = row.images.iter();
@@ -133,10 +116,7 @@ fn row_positions(
             continue;
         }
         let start = positions.len();
-        let run = row.token_ids[start..]
-            .iter()
-            .take_while(|id| **id == config.image_token_id)
-            .count();
+        let run = row.token_ids[start..].iter().take_while(|id| **id == config.image_token_id).count();
         // Images without text between them make one run.
         while positions.len() < start + run {
             let Some(image) = images.next() else {
@@ -163,16 +143,8 @@ fn row_positions(
 
 fn image_mismatch(row: &Encoded, config: &Qwen2_5VlConfig) -> ModelError {
     let unit = config.vision.merge_unit();
-    let held = row
-        .token_ids
-        .iter()
-        .filter(|id| **id == config.image_token_id)
-        .count();
-    let needed: usize = row
-        .images
-        .iter()
-        .map(|image| image.grid_thw.iter().product::<usize>() / unit)
-        .sum();
+    let held = row.token_ids.iter().filter(|id| **id == config.image_token_id).count();
+    let needed: usize = row.images.iter().map(|image| image.grid_thw.iter().product::<usize>() / unit).sum();
     ModelError::Input(format!(
         "the text holds {held} image tokens, its {} images need {needed}; the sequence was cut or put together wrongly",
         row.images.len()

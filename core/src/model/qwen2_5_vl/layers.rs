@@ -22,11 +22,7 @@ impl Linear {
         bias: bool,
         deviation: f64,
     ) -> Result<Self, ModelError> {
-        let weight = weights.get(
-            &format!("{name}.weight"),
-            [outputs, inputs],
-            Init::Normal(deviation),
-        )?;
+        let weight = weights.get(&format!("{name}.weight"), [outputs, inputs], Init::Normal(deviation))?;
         let bias = match bias {
             true => Some(weights.get(&format!("{name}.bias"), [outputs], Init::Zeros)?),
             false => None,
@@ -72,16 +68,8 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    pub fn new(
-        weights: &mut Weights<'_>,
-        name: &str,
-        size: usize,
-        epsilon: f64,
-    ) -> Result<Self, ModelError> {
-        Ok(Self {
-            weight: weights.get(&format!("{name}.weight"), [size], Init::Ones)?,
-            epsilon,
-        })
+    pub fn new(weights: &mut Weights<'_>, name: &str, size: usize, epsilon: f64) -> Result<Self, ModelError> {
+        Ok(Self { weight: weights.get(&format!("{name}.weight"), [size], Init::Ones)?, epsilon })
     }
 
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
@@ -109,9 +97,8 @@ impl Mlp {
         bias: bool,
         deviation: f64,
     ) -> Result<Self, ModelError> {
-        let mut linear = |part: &str, shape| {
-            Linear::new(weights, &format!("{name}.{part}"), shape, bias, deviation)
-        };
+        let mut linear =
+            |part: &str, shape| Linear::new(weights, &format!("{name}.{part}"), shape, bias, deviation);
         Ok(Self {
             gate_proj: linear("gate_proj", [hidden, intermediate])?,
             up_proj: linear("up_proj", [hidden, intermediate])?,
@@ -121,11 +108,7 @@ impl Mlp {
 
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let (gate, up) = (self.gate_proj.forward(x.clone()), self.up_proj.forward(x));
-        let gated = if fused::applies(&gate) {
-            fused::gate(gate, up)
-        } else {
-            silu(gate) * up
-        };
+        let gated = if fused::applies(&gate) { fused::gate(gate, up) } else { silu(gate) * up };
         self.down_proj.forward(gated)
     }
 }

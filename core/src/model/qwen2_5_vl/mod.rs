@@ -68,21 +68,10 @@ impl Qwen2_5Vl {
                 )));
             }
             let (first, count) = (numbers.start as usize, numbers.len());
-            let rows = smooth_rows(
-                count,
-                config.text.hidden_size,
-                config.text.initializer_range,
-                device,
-            );
+            let rows = smooth_rows(count, config.text.hidden_size, config.text.initializer_range, device);
             let place = [first..first + count, 0..config.text.hidden_size];
             // Written into the plain tensor, then made a parameter anew: an edited one would be no leaf.
-            let table = model
-                .model
-                .embed_tokens
-                .weight
-                .val()
-                .detach()
-                .slice_assign(place, rows);
+            let table = model.model.embed_tokens.weight.val().detach().slice_assign(place, rows);
             model.model.embed_tokens.weight = Param::from_tensor(table.detach());
         }
         Ok(model)
@@ -176,11 +165,7 @@ impl Qwen2_5Vl {
     pub fn prepare(&self, encoded: &[&Encoded]) -> Result<ModelInput, ModelError> {
         let input = ModelInput::batch(encoded, &self.config, &self.device())?;
         let images: Vec<_> = encoded.iter().flat_map(|row| &row.images).collect();
-        if images.is_empty() {
-            Ok(input)
-        } else {
-            Ok(input.with_images(self.encode_images(&images)?))
-        }
+        if images.is_empty() { Ok(input) } else { Ok(input.with_images(self.encode_images(&images)?)) }
     }
 
     /// `[batch, tokens, hidden]` after the final norm. With a cache, `input` is the next piece of each row.
@@ -189,17 +174,12 @@ impl Qwen2_5Vl {
         let embedded = match (&input.sources, &input.image_embeddings) {
             (Some(sources), Some(images)) => {
                 let [batch, tokens, hidden] = text.dims();
-                let rows = Tensor::cat(
-                    vec![text.reshape([batch * tokens, hidden]), images.clone()],
-                    0,
-                );
-                rows.select(0, sources.clone())
-                    .reshape([batch, tokens, hidden])
+                let rows = Tensor::cat(vec![text.reshape([batch * tokens, hidden]), images.clone()], 0);
+                rows.select(0, sources.clone()).reshape([batch, tokens, hidden])
             }
             _ => text,
         };
-        self.model
-            .forward(embedded, input.positions.clone(), &input.lengths, cache)
+        self.model.forward(embedded, input.positions.clone(), &input.lengths, cache)
     }
 
     /// `[…, hidden]` → `[…, vocabulary]`
@@ -220,11 +200,7 @@ fn smooth_rows(count: usize, hidden: usize, deviation: f64, device: &Device) -> 
         let place = number as f64 / count as f64;
         for feature in 0..hidden {
             let angle = std::f64::consts::PI * (feature / 2 + 1) as f64 * place;
-            let value = if feature.is_multiple_of(2) {
-                libm::cos(angle)
-            } else {
-                libm::sin(angle)
-            };
+            let value = if feature.is_multiple_of(2) { libm::cos(angle) } else { libm::sin(angle) };
             rows.push((amplitude * value) as f32);
         }
     }
@@ -237,10 +213,7 @@ fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
 ) -> Result<(), ModelError> {
-    let io = |source| ModelError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| ModelError::Io { path: path.to_owned(), source };
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
     write(file.as_file_mut()).map_err(io)?;

@@ -20,8 +20,7 @@ impl Rotary {
         let mut frequency = 0;
         for (axis, count) in config.mrope_section.iter().enumerate() {
             for _ in 0..*count {
-                axes[axis * half + frequency] =
-                    inverse_frequency(config.rope_theta, frequency, half);
+                axes[axis * half + frequency] = inverse_frequency(config.rope_theta, frequency, half);
                 frequency += 1;
             }
         }
@@ -39,9 +38,7 @@ impl Rotary {
         let mut angles = Vec::with_capacity(places.len() * 2 * quarter);
         for (row, column) in places {
             for place in [row, column] {
-                angles.extend(
-                    (0..quarter).map(|i| *place as f32 * inverse_frequency(10_000.0, i, quarter)),
-                );
+                angles.extend((0..quarter).map(|i| *place as f32 * inverse_frequency(10_000.0, i, quarter)));
             }
         }
         let data = TensorData::new(angles, [1, places.len(), 1, 2 * quarter]);
@@ -51,10 +48,7 @@ impl Rotary {
     /// The same angle turns both halves of a head.
     fn from_angles(angles: Tensor<4>) -> Self {
         let angles = Tensor::cat(vec![angles.clone(), angles], 3);
-        Self {
-            cos: angles.clone().cos(),
-            sin: angles.sin(),
-        }
+        Self { cos: angles.clone().cos(), sin: angles.sin() }
     }
 
     /// Turns `[batch, tokens, heads, head_dim]`.

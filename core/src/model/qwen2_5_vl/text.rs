@@ -89,12 +89,7 @@ impl TextModel {
             })
             .collect::<Result<_, ModelError>>()?;
         let norm = RmsNorm::new(weights, "model.norm", hidden, epsilon)?;
-        Ok(Self {
-            embed_tokens: Embedding { weight },
-            layers,
-            norm,
-            config: config.clone(),
-        })
+        Ok(Self { embed_tokens: Embedding { weight }, layers, norm, config: config.clone() })
     }
 
     /// Embedded tokens `[batch, tokens, hidden]` → the same shape after the final norm.
@@ -109,19 +104,9 @@ impl TextModel {
     ) -> Tensor<3> {
         let [_, tokens, _] = embedded.dims();
         let rotary = Rotary::text(&self.config, positions);
-        let before = cache
-            .as_mut()
-            .map_or(0, |cache| cache.begin(lengths, tokens));
-        let gaps = cache
-            .as_ref()
-            .map_or_else(Default::default, |cache| cache.gaps());
-        let mask = Mask::causal(
-            before,
-            tokens,
-            gaps,
-            fused::applies(&embedded),
-            &embedded.device(),
-        );
+        let before = cache.as_mut().map_or(0, |cache| cache.begin(lengths, tokens));
+        let gaps = cache.as_ref().map_or_else(Default::default, |cache| cache.gaps());
+        let mask = Mask::causal(before, tokens, gaps, fused::applies(&embedded), &embedded.device());
         let mut hidden = embedded;
         for (index, layer) in self.layers.iter().enumerate() {
             let cache = cache.as_mut().map(|cache| (&mut **cache, index));
@@ -146,17 +131,10 @@ impl DecoderLayer {
         mask: &Mask,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<3> {
-        let attended = self.self_attn.forward(
-            self.input_layernorm.forward(hidden.clone()),
-            rotary,
-            mask,
-            cache,
-        );
+        let attended =
+            self.self_attn.forward(self.input_layernorm.forward(hidden.clone()), rotary, mask, cache);
         let hidden = hidden + attended;
-        hidden.clone()
-            + self
-                .mlp
-                .forward(self.post_attention_layernorm.forward(hidden))
+        hidden.clone() + self.mlp.forward(self.post_attention_layernorm.forward(hidden))
     }
 }
 
@@ -171,18 +149,9 @@ impl TextAttention {
         let [batch, tokens, size] = hidden.dims();
         let (heads, shared) = (self.heads, self.key_value_heads);
         let head_dim = size / heads;
-        let query = self
-            .q_proj
-            .forward(hidden.clone())
-            .reshape([batch, tokens, heads, head_dim]);
-        let key = self
-            .k_proj
-            .forward(hidden.clone())
-            .reshape([batch, tokens, shared, head_dim]);
-        let value = self
-            .v_proj
-            .forward(hidden)
-            .reshape([batch, tokens, shared, head_dim]);
+        let query = self.q_proj.forward(hidden.clone()).reshape([batch, tokens, heads, head_dim]);
+        let key = self.k_proj.forward(hidden.clone()).reshape([batch, tokens, shared, head_dim]);
+        let value = self.v_proj.forward(hidden).reshape([batch, tokens, shared, head_dim]);
         let query = rotary.apply(query);
         let key = rotary.apply(key);
         let (key, value) = match cache {

@@ -67,23 +67,13 @@ pub struct PatchMerger {
 }
 
 impl VisionTower {
-    pub fn new(
-        weights: &mut Weights<'_>,
-        config: &VisionConfig,
-        deviation: f64,
-    ) -> Result<Self, ModelError> {
+    pub fn new(weights: &mut Weights<'_>, config: &VisionConfig, deviation: f64) -> Result<Self, ModelError> {
         let hidden = config.hidden_size;
         let (patch, merged) = (config.patch_size, hidden * config.merge_unit());
         let proj = PatchProjection {
             weight: weights.get(
                 "visual.patch_embed.proj.weight",
-                [
-                    hidden,
-                    config.in_channels,
-                    config.temporal_patch_size,
-                    patch,
-                    patch,
-                ],
+                [hidden, config.in_channels, config.temporal_patch_size, patch, patch],
                 Init::Normal(deviation),
             )?,
         };
@@ -118,13 +108,7 @@ impl VisionTower {
         let merger = PatchMerger {
             ln_q: RmsNorm::new(weights, "visual.merger.ln_q", hidden, EPSILON)?,
             mlp: vec![
-                Linear::new(
-                    weights,
-                    "visual.merger.mlp.0",
-                    [merged, merged],
-                    true,
-                    deviation,
-                )?,
+                Linear::new(weights, "visual.merger.mlp.0", [merged, merged], true, deviation)?,
                 Linear::new(
                     weights,
                     "visual.merger.mlp.2",
@@ -134,12 +118,7 @@ impl VisionTower {
                 )?,
             ],
         };
-        Ok(Self {
-            patch_embed: PatchEmbed { proj },
-            blocks,
-            merger,
-            config: config.clone(),
-        })
+        Ok(Self { patch_embed: PatchEmbed { proj }, blocks, merger, config: config.clone() })
     }
 
     /// `[merged tokens of all images, out_hidden_size]`, image after image, row by row.
@@ -156,10 +135,7 @@ impl VisionTower {
         let frames = images.iter().flat_map(|image| {
             let [_, height, width] = image.grid_thw;
             let length = height * width * self.config.patch_len();
-            image
-                .data
-                .chunks_exact(length)
-                .map(move |frame| ([height, width], frame))
+            image.data.chunks_exact(length).map(move |frame| ([height, width], frame))
         });
         let frames: Vec<_> = frames.collect();
         for (size, frame) in &frames {
@@ -185,18 +161,11 @@ impl VisionTower {
             *start += inverse.len();
         }
         let tokens = Tensor::cat(outputs, 0);
-        if indices
-            .iter()
-            .enumerate()
-            .all(|(row, index)| row as i64 == *index)
-        {
+        if indices.iter().enumerate().all(|(row, index)| row as i64 == *index) {
             return Ok(tokens);
         }
         let count = indices.len();
-        Ok(tokens.select(
-            0,
-            Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &device),
-        ))
+        Ok(tokens.select(0, Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &device)))
     }
 
     /// Frames of one size → `[frames * tokens, out_hidden_size]`, each frame's tokens in window order.
@@ -213,17 +182,10 @@ impl VisionTower {
         let shape = [frames.len(), patches, config.patch_len()];
         let pixels = Tensor::<3>::from_data(TensorData::new(pixels, shape), device);
         let rotary = Rotary::vision(config, &plan.patches(config.spatial_merge_size), device);
-        let whole = [WindowGroup {
-            patches: 0..patches,
-            windows: 1,
-        }];
+        let whole = [WindowGroup { patches: 0..patches, windows: 1 }];
 
         let weight = self.patch_embed.proj.weight.val();
-        let mut hidden = linear(
-            pixels,
-            weight.reshape([config.hidden_size, config.patch_len()]),
-            None,
-        );
+        let mut hidden = linear(pixels, weight.reshape([config.hidden_size, config.patch_len()]), None);
         for (index, block) in self.blocks.iter().enumerate() {
             let full = config.fullatt_block_indexes.contains(&index);
             hidden = block.forward(hidden, &rotary, if full { &whole } else { &plan.groups });
@@ -238,10 +200,7 @@ impl VisionTower {
 
 impl VisionBlock {
     fn forward(&self, hidden: Tensor<3>, rotary: &Rotary, groups: &[WindowGroup]) -> Tensor<3> {
-        let hidden = hidden.clone()
-            + self
-                .attn
-                .forward(self.norm1.forward(hidden), rotary, groups);
+        let hidden = hidden.clone() + self.attn.forward(self.norm1.forward(hidden), rotary, groups);
         hidden.clone() + self.mlp.forward(self.norm2.forward(hidden))
     }
 }
@@ -253,20 +212,14 @@ impl VisionAttention {
         if fused::applies(&hidden) {
             let shape = [frames, patches, heads, head_dim];
             let part = |index: usize| {
-                self.qkv
-                    .forward_rows(hidden.clone(), index * size..(index + 1) * size)
-                    .reshape(shape)
+                self.qkv.forward_rows(hidden.clone(), index * size..(index + 1) * size).reshape(shape)
             };
             let (query, key) = (rotary.apply(part(0)), rotary.apply(part(1)));
-            let pattern =
-                Pattern::Segments(groups.iter().flat_map(WindowGroup::segments).collect());
+            let pattern = Pattern::Segments(groups.iter().flat_map(WindowGroup::segments).collect());
             let attended = fused::attention(query, key, part(2), pattern);
             return self.proj.forward(attended.reshape([frames, patches, size]));
         }
-        let qkv = self
-            .qkv
-            .forward(hidden)
-            .reshape([frames, patches, 3 * heads, head_dim]);
+        let qkv = self.qkv.forward(hidden).reshape([frames, patches, 3 * heads, head_dim]);
         // Query and key turn together.
         let turned = rotary.apply(qkv.clone().slice_dim(2, 0..2 * heads));
         let query = turned.clone().slice_dim(2, 0..heads);
@@ -280,12 +233,13 @@ impl VisionAttention {
                     true => x.clone(),
                     false => x.clone().slice_dim(1, group.patches.clone()),
                 };
-                part.reshape([frames * group.windows, length, heads, head_dim])
-                    .swap_dims(1, 2)
+                part.reshape([frames * group.windows, length, heads, head_dim]).swap_dims(1, 2)
             };
-            attend(windows(&query), windows(&key), windows(&value), None)
-                .swap_dims(1, 2)
-                .reshape([frames, group.patches.len(), size])
+            attend(windows(&query), windows(&key), windows(&value), None).swap_dims(1, 2).reshape([
+                frames,
+                group.patches.len(),
+                size,
+            ])
         });
         self.proj.forward(Tensor::cat(attended.collect(), 1))
     }
@@ -294,10 +248,8 @@ impl VisionAttention {
 impl PatchMerger {
     fn forward(&self, hidden: Tensor<3>, merge_unit: usize) -> Tensor<2> {
         let [frames, patches, size] = hidden.dims();
-        let mut hidden = self
-            .ln_q
-            .forward(hidden)
-            .reshape([frames * patches / merge_unit, merge_unit * size]);
+        let mut hidden =
+            self.ln_q.forward(hidden).reshape([frames * patches / merge_unit, merge_unit * size]);
         for (index, layer) in self.mlp.iter().enumerate() {
             hidden = layer.forward(if index == 0 { hidden } else { gelu(hidden) });
         }
@@ -332,10 +284,7 @@ impl WindowGroup {
     /// The patches of each window.
     fn segments(&self) -> impl Iterator<Item = Range<usize>> {
         let length = self.patches.len() / self.windows;
-        self.patches
-            .clone()
-            .step_by(length.max(1))
-            .map(move |start| start..start + length)
+        self.patches.clone().step_by(length.max(1)).map(move |start| start..start + length)
     }
 }
 
@@ -360,8 +309,7 @@ impl WindowPlan {
                 let down = top..(top + edge).min(rows);
                 let across = left..(left + edge).min(columns);
                 windows.push(
-                    down.flat_map(|r| across.clone().map(move |c| r * columns + c))
-                        .collect::<Vec<_>>(),
+                    down.flat_map(|r| across.clone().map(move |c| r * columns + c)).collect::<Vec<_>>(),
                 );
             }
         }
@@ -371,17 +319,10 @@ impl WindowPlan {
         let mut start = 0;
         for same in windows.chunk_by(|a, b| a.len() == b.len()) {
             let patches = same.len() * same[0].len() * config.merge_unit();
-            groups.push(WindowGroup {
-                patches: start..start + patches,
-                windows: same.len(),
-            });
+            groups.push(WindowGroup { patches: start..start + patches, windows: same.len() });
             start += patches;
         }
-        Self {
-            tokens: [rows, columns],
-            order: windows.concat(),
-            groups,
-        }
+        Self { tokens: [rows, columns], order: windows.concat(), groups }
     }
 
     /// Row and column of every patch in window order.
@@ -389,13 +330,9 @@ impl WindowPlan {
         let [_, columns] = self.tokens;
         let corner = |token: usize| (token / columns * merge, token % columns * merge);
         let square = move |(row, column)| {
-            (0..merge)
-                .flat_map(move |down| (0..merge).map(move |right| (row + down, column + right)))
+            (0..merge).flat_map(move |down| (0..merge).map(move |right| (row + down, column + right)))
         };
-        self.order
-            .iter()
-            .flat_map(|token| square(corner(*token)))
-            .collect()
+        self.order.iter().flat_map(|token| square(corner(*token))).collect()
     }
 
     /// Where each token, in raster order, went.

@@ -36,10 +36,7 @@ enum Origin<'a> {
 impl<'a> Weights<'a> {
     /// Random weights. Each tensor's numbers depend only on the seed and on its name.
     pub fn random(seed: u64, device: &Device) -> Self {
-        Self {
-            origin: Origin::Random { seed },
-            device: device.clone(),
-        }
+        Self { origin: Origin::Random { seed }, device: device.clone() }
     }
 
     /// The weights of a model folder: `model.safetensors`, or the shards of `model.safetensors.index.json`.
@@ -49,20 +46,14 @@ impl<'a> Weights<'a> {
         for path in shard_paths(dir)? {
             files.add(path.clone(), map_file(&path)?)?;
         }
-        Ok(Self {
-            origin: Origin::Files(files),
-            device: device.clone(),
-        })
+        Ok(Self { origin: Origin::Files(files), device: device.clone() })
     }
 
     /// The weights of one safetensors file in memory; `path` is only for error messages.
     pub fn from_bytes(bytes: &'a [u8], path: &Path, device: &Device) -> Result<Self, ModelError> {
         let mut files = Files::default();
         files.add(path.to_owned(), Bytes::Borrowed(bytes))?;
-        Ok(Self {
-            origin: Origin::Files(files),
-            device: device.clone(),
-        })
+        Ok(Self { origin: Origin::Files(files), device: device.clone() })
     }
 
     /// One parameter.
@@ -79,10 +70,7 @@ impl<'a> Weights<'a> {
             Origin::Random { seed } => random_values(*seed, name, shape.iter().product(), init),
             Origin::Files(files) => files.read(name, &shape)?,
         };
-        Ok(Param::from_tensor(Tensor::from_data(
-            TensorData::new(values, shape),
-            &self.device,
-        )))
+        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &self.device)))
     }
 
     /// Call when the model is complete: tensors that nobody asked for mean that the weights belong to
@@ -91,11 +79,8 @@ impl<'a> Weights<'a> {
         let Origin::Files(files) = self.origin else {
             return Ok(());
         };
-        let mut left: Vec<_> = files
-            .tensors
-            .iter()
-            .filter(|(name, tensor)| !tensor.used && !ignored(name))
-            .collect();
+        let mut left: Vec<_> =
+            files.tensors.iter().filter(|(name, tensor)| !tensor.used && !ignored(name)).collect();
         left.sort_by_key(|(name, _)| *name);
         match left.first() {
             None => Ok(()),
@@ -116,9 +101,7 @@ fn random_values(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {
         Init::Normal(deviation) => {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(u64::from(crc32fast::hash(name.as_bytes())));
-            (0..count)
-                .map(|_| (deviation * normal(&mut rng)) as f32)
-                .collect()
+            (0..count).map(|_| (deviation * normal(&mut rng)) as f32).collect()
         }
     }
 }
@@ -174,17 +157,9 @@ struct HeaderEntry {
 impl<'a> Files<'a> {
     fn add(&mut self, path: PathBuf, bytes: Bytes<'a>) -> Result<(), ModelError> {
         let file = self.files.len();
-        for (name, dtype, shape, range) in read_header(&path, bytes.as_ref())? {
-            self.tensors.insert(
-                canonical_name(&name),
-                StoredTensor {
-                    file,
-                    dtype,
-                    shape,
-                    bytes: range,
-                    used: false,
-                },
-            );
+        for (name, mut tensor) in read_header(&path, bytes.as_ref())? {
+            tensor.file = file;
+            self.tensors.insert(canonical_name(&name), tensor);
         }
         self.files.push((path, bytes));
         Ok(())
@@ -192,15 +167,8 @@ impl<'a> Files<'a> {
 
     fn read(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
         let Some(tensor) = self.tensors.get_mut(name) else {
-            let path = self
-                .files
-                .first()
-                .map(|(path, _)| path.clone())
-                .unwrap_or_default();
-            return Err(ModelError::MissingTensor {
-                path,
-                tensor: name.to_owned(),
-            });
+            let path = self.files.first().map(|(path, _)| path.clone()).unwrap_or_default();
+            return Err(ModelError::MissingTensor { path, tensor: name.to_owned() });
         };
         tensor.used = true;
         let (path, bytes) = &self.files[tensor.file];
@@ -214,18 +182,9 @@ impl<'a> Files<'a> {
         }
         let bytes = &bytes.as_ref()[tensor.bytes.clone()];
         let values: Vec<f32> = match tensor.dtype.as_str() {
-            "F32" => bytes
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
-            "BF16" => bytes
-                .chunks_exact(2)
-                .map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32())
-                .collect(),
-            "F16" => bytes
-                .chunks_exact(2)
-                .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
-                .collect(),
+            "F32" => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            "BF16" => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            "F16" => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
             other => {
                 return Err(ModelError::Dtype {
                     path: path.clone(),
@@ -237,45 +196,26 @@ impl<'a> Files<'a> {
         if values.iter().all(|value| value.is_finite()) {
             Ok(values)
         } else {
-            Err(ModelError::NotFinite {
-                path: path.clone(),
-                tensor: name.to_owned(),
-            })
+            Err(ModelError::NotFinite { path: path.clone(), tensor: name.to_owned() })
         }
     }
 }
 
-/// Name, type, shape and place of every tensor in a safetensors file, after checking that they fit.
-fn read_header(
-    path: &Path,
-    bytes: &[u8],
-) -> Result<Vec<(String, String, Vec<usize>, Range<usize>)>, ModelError> {
-    let malformed = |message: String| ModelError::NotSafetensors {
-        path: path.to_owned(),
-        message,
-    };
+/// Every tensor in a safetensors file by name, after checking that the file holds them all.
+fn read_header(path: &Path, bytes: &[u8]) -> Result<Vec<(String, StoredTensor)>, ModelError> {
+    let malformed = |message: String| ModelError::NotSafetensors { path: path.to_owned(), message };
     let found = bytes.len() as u64;
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(ModelError::Truncated {
-            path: path.to_owned(),
-            expected: 8,
-            found,
-        });
+        return Err(ModelError::Truncated { path: path.to_owned(), expected: 8, found });
     };
     let length = u64::from_le_bytes(*length);
     // The format's own limit; a larger number means that this is some other kind of file.
     if length > 100_000_000 {
-        return Err(malformed(
-            "it does not start with the length of a header".into(),
-        ));
+        return Err(malformed("it does not start with the length of a header".into()));
     }
     let start = 8 + length as usize;
     let Some(header) = rest.get(..length as usize) else {
-        return Err(ModelError::Truncated {
-            path: path.to_owned(),
-            expected: start as u64,
-            found,
-        });
+        return Err(ModelError::Truncated { path: path.to_owned(), expected: start as u64, found });
     };
     let header: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header)
         .map_err(|error| malformed(format!("its header is not valid JSON: {error}")))?;
@@ -294,30 +234,21 @@ fn read_header(
             _ => None,
         };
         let size = bytes_each.and_then(|each| {
-            entry
-                .shape
-                .iter()
-                .try_fold(each as usize, |product, dimension| {
-                    product.checked_mul(*dimension)
-                })
+            entry.shape.iter().try_fold(each as usize, |product, dimension| product.checked_mul(*dimension))
         });
         if from > to || (bytes_each.is_some() && size != Some(to - from)) {
-            return Err(malformed(format!(
-                "header entry `{name}`: offsets do not fit type and shape"
-            )));
+            return Err(malformed(format!("header entry `{name}`: offsets do not fit type and shape")));
         }
         let range = start.checked_add(from).zip(start.checked_add(to));
         let (from, to) =
             range.ok_or_else(|| malformed(format!("header entry `{name}`: offset too large")))?;
         end = end.max(to);
-        tensors.push((name, entry.dtype, entry.shape, from..to));
+        let tensor =
+            StoredTensor { file: 0, dtype: entry.dtype, shape: entry.shape, bytes: from..to, used: false };
+        tensors.push((name, tensor));
     }
     if end as u64 > found {
-        return Err(ModelError::Truncated {
-            path: path.to_owned(),
-            expected: end as u64,
-            found,
-        });
+        return Err(ModelError::Truncated { path: path.to_owned(), expected: end as u64, found });
     }
     Ok(tensors)
 }
@@ -336,10 +267,7 @@ fn canonical_name(stored: &str) -> String {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn map_file(path: &Path) -> Result<Bytes<'static>, ModelError> {
-    let io = |source| ModelError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| ModelError::Io { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(io)?;
     if file.metadata().map_err(io)?.len() == 0 {
         return Ok(Bytes::Borrowed(&[]));
@@ -368,29 +296,19 @@ fn shard_paths(dir: &Path) -> Result<Vec<PathBuf>, ModelError> {
             });
         }
         Err(source) => {
-            return Err(ModelError::Io {
-                path: index_path,
-                source,
-            });
+            return Err(ModelError::Io { path: index_path, source });
         }
     };
-    let fail = |message: &str| ModelError::Config {
-        path: index_path.clone(),
-        message: message.to_owned(),
-    };
+    let fail = |message: &str| ModelError::Config { path: index_path.clone(), message: message.to_owned() };
     let index: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| fail(&format!("not valid JSON: {error}")))?;
     let map = index.get("weight_map").and_then(|map| map.as_object());
     let map = map.ok_or_else(|| fail("the object `weight_map` is missing"))?;
     let mut names = std::collections::BTreeSet::new();
     for name in map.values() {
-        let name = name
-            .as_str()
-            .ok_or_else(|| fail("`weight_map` should name a file for each tensor"))?;
+        let name = name.as_str().ok_or_else(|| fail("`weight_map` should name a file for each tensor"))?;
         if Path::new(name).components().count() != 1 {
-            return Err(fail(&format!(
-                "`weight_map` names {name:?}; shards have to lie beside the index"
-            )));
+            return Err(fail(&format!("`weight_map` names {name:?}; shards have to lie beside the index")));
         }
         names.insert(name);
     }
@@ -403,9 +321,7 @@ fn shard_paths(dir: &Path) -> Result<Vec<PathBuf>, ModelError> {
             } else {
                 Err(ModelError::MissingFile {
                     path,
-                    remedy:
-                        "model.safetensors.index.json lists this shard; copy or download it too"
-                            .into(),
+                    remedy: "model.safetensors.index.json lists this shard; copy or download it too".into(),
                 })
             }
         })
@@ -473,14 +389,8 @@ pub fn write_safetensors(
         let values = (tensor.values)();
         let bytes: Vec<u8> = match precision {
             Precision::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            Precision::F16 => values
-                .iter()
-                .flat_map(|x| f16::from_f32(*x).to_le_bytes())
-                .collect(),
-            Precision::Bf16 => values
-                .iter()
-                .flat_map(|x| bf16::from_f32(*x).to_le_bytes())
-                .collect(),
+            Precision::F16 => values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
+            Precision::Bf16 => values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
         };
         out.write_all(&bytes)?;
     }
