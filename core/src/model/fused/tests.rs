@@ -77,7 +77,7 @@ fn gated() {
     let (a, b) = (numbers([70, 33], 3), numbers([70, 33], 4));
     // Each way from leaves of its own: a backward pass consumes what it went through.
     let wide = || a.clone() * 6.0;
-    compare(&[&a, &b], gate(wide(), b.clone()), silu(wide()) * b);
+    compare(&[&a, &b], gate(wide(), b.clone()), silu(wide()) * b.clone());
 }
 
 #[test]
