@@ -36,18 +36,10 @@ fn enter_work_folder() {
 /// A wall, a floor and coloured furniture: enough to see that boxes lie where they should.
 fn picture(index: u32) -> (image::RgbImage, Vec<GroundedBox>) {
     let mut picture = image::RgbImage::from_fn(320, 240, |_, y| {
-        if y < 130 {
-            image::Rgb([196, 188, 172])
-        } else {
-            image::Rgb([120, 96, 74])
-        }
+        if y < 130 { image::Rgb([196, 188, 172]) } else { image::Rgb([120, 96, 74]) }
     });
     let pieces = [
-        (
-            "chair",
-            [20 + 30 * index, 120, 90 + 30 * index, 210],
-            [58, 92, 140],
-        ),
+        ("chair", [20 + 30 * index, 120, 90 + 30 * index, 210], [58, 92, 140]),
         ("table", [150, 100, 290, 190], [150, 104, 60]),
         ("lamp", [10, 20, 50, 110], [222, 205, 120]),
     ];
@@ -58,10 +50,7 @@ fn picture(index: u32) -> (image::RgbImage, Vec<GroundedBox>) {
                 picture.put_pixel(x, y, image::Rgb(color));
             }
         }
-        boxes.push(GroundedBox {
-            bbox_2d: [x1, y1, x2, y2].map(i64::from),
-            label: label.to_owned(),
-        });
+        boxes.push(GroundedBox { bbox_2d: [x1, y1, x2, y2].map(i64::from), label: label.to_owned() });
     }
     (picture, boxes)
 }
@@ -83,21 +72,14 @@ fn build_data_set(root: &Path) {
             .to_string()
         })
         .collect();
-    std::fs::write(
-        root.join("spld_grounding_data.jsonl"),
-        rows.join("\n") + "\n",
-    )
-    .expect("written");
+    std::fs::write(root.join("spld_grounding_data.jsonl"), rows.join("\n") + "\n").expect("written");
 }
 
 /// A run with `steps` of 400 steps in its log, every number fixed.
 fn write_run(root: &Path, steps: u64, end: Option<Event>) -> RunDir {
     let run = RunDir::create(root).expect("created");
-    std::fs::write(
-        run.config_path(),
-        "stage = \"perception\"\ndata = \"rooms\"\nmodel = \"tiny\"\n",
-    )
-    .expect("written");
+    std::fs::write(run.config_path(), "stage = \"perception\"\ndata = \"rooms\"\nmodel = \"tiny\"\n")
+        .expect("written");
     let mut log = EventLog::append(&run.events_path()).expect("opened");
     log.write(Event::Started {
         stage: "perception".into(),
@@ -151,9 +133,7 @@ struct Script {
 
 impl Engine for Script {
     fn answer(&mut self, question: &Question, stop: &AtomicBool, report: &mut dyn FnMut(Progress)) {
-        report(Progress::Loading {
-            device: question.device.clone(),
-        });
+        report(Progress::Loading { device: question.device.clone() });
         report(Progress::Reading);
         let text = "[{\"bbox_2d\": [150, 100, 290, 190], \"label\": \"table\"}]";
         for word in text.split_inclusive(' ') {
@@ -167,10 +147,7 @@ impl Engine for Script {
             text: text.to_owned(),
             thought: Some("The table stands right of the chair.".into()),
             answer: text.to_owned(),
-            boxes: vec![GroundedBox {
-                bbox_2d: [150, 100, 290, 190],
-                label: "table".into(),
-            }],
+            boxes: vec![GroundedBox { bbox_2d: [150, 100, 290, 190], label: "table".into() }],
             token_ids: Vec::new(),
             problems: Vec::new(),
             timings: Timings {
@@ -205,33 +182,30 @@ impl Setup {
     }
 
     fn open(self, path: &'static str) -> Self {
-        Self {
-            open: Some(path),
-            ..self
-        }
+        Self { open: Some(path), ..self }
     }
 
     fn window(self) -> Window {
         enter_work_folder();
-        Harness::builder()
-            .with_size(SIZE)
-            .wgpu()
-            .build_eframe(move |cc| {
-                let parts = Parts {
-                    settings: self.settings,
-                    program: self.program,
-                    viewer: Box::new(PictureViewer::default()),
-                    engine: Box::new(Script {
-                        endless: self.endless,
-                    }),
-                };
-                let mut workbench = Workbench::new(&cc.egui_ctx, parts);
-                workbench.show_workspace(self.workspace);
-                if let Some(path) = self.open {
-                    workbench.open(&cc.egui_ctx, Path::new(path));
-                }
-                workbench
-            })
+        // The harness sets a theme of its own after the window has set its one.
+        let theme = match self.settings.theme {
+            ThemeChoice::Light => egui::Theme::Light,
+            ThemeChoice::Dark | ThemeChoice::System => egui::Theme::Dark,
+        };
+        Harness::builder().with_size(SIZE).with_theme(theme).wgpu().build_eframe(move |cc| {
+            let parts = Parts {
+                settings: self.settings,
+                program: self.program,
+                viewer: Box::new(PictureViewer::default()),
+                engine: Box::new(Script { endless: self.endless }),
+            };
+            let mut workbench = Workbench::new(&cc.egui_ctx, parts);
+            workbench.show_workspace(self.workspace);
+            if let Some(path) = self.open {
+                workbench.open(&cc.egui_ctx, Path::new(path));
+            }
+            workbench
+        })
     }
 }
 
@@ -256,9 +230,7 @@ fn shows(window: &Window, text: &str) -> bool {
 
 /// Everything is loaded, and animations have come to rest.
 fn settle(window: &mut Window) {
-    wait_for(window, "everything to load", |window| {
-        window.state().is_settled()
-    });
+    wait_for(window, "everything to load", |window| window.state().is_settled());
     window.run_steps(12);
     wait_for(window, "pictures", |window| window.state().is_settled());
     window.run_steps(4);
@@ -277,10 +249,7 @@ fn snapshot(window: &mut Window, name: &str) {
 
 #[test]
 fn data_workspace_looks_right() {
-    snapshot(
-        &mut Setup::new(Workspace::Data).open("rooms").window(),
-        "data",
-    );
+    snapshot(&mut Setup::new(Workspace::Data).open("rooms").window(), "data");
 }
 
 #[test]
@@ -291,12 +260,24 @@ fn data_workspace_looks_right_in_light() {
 }
 
 #[test]
-fn empty_workspaces_say_what_to_do() {
+fn without_a_data_set() {
     snapshot(&mut Setup::new(Workspace::Data).window(), "data_empty");
+}
+
+#[test]
+fn without_runs() {
     let mut train = Setup::new(Workspace::Train);
     train.settings.runs_folder = PathBuf::from("no-runs");
     snapshot(&mut train.window(), "train_empty");
+}
+
+#[test]
+fn without_a_picture() {
     snapshot(&mut Setup::new(Workspace::Ask).window(), "ask_empty");
+}
+
+#[test]
+fn errors_say_what_will_come() {
     snapshot(&mut Setup::new(Workspace::Errors).window(), "errors");
 }
 
@@ -307,17 +288,12 @@ fn train_workspace_looks_right() {
     write_run(
         &folder.join("perception-001"),
         400,
-        Some(Event::Finished {
-            step: 400,
-            model: "model".into(),
-        }),
+        Some(Event::Finished { step: 400, model: "model".into() }),
     );
     let mut setup = Setup::new(Workspace::Train).open("snapshot-runs");
     setup.settings.runs_folder = folder.to_owned();
     let mut window = setup.window();
-    wait_for(&mut window, "the run", |window| {
-        shows(window, "400 of 400 steps")
-    });
+    wait_for(&mut window, "the run", |window| shows(window, "400 of 400 steps"));
     snapshot(&mut window, "train");
 }
 
@@ -327,9 +303,7 @@ fn ask_workspace_looks_right() {
     picture(2).0.save("photo.png").expect("saved");
     let mut window = Setup::new(Workspace::Ask).open("photo.png").window();
     settle(&mut window);
-    window
-        .get_by_role_and_label(Role::Button, "Ask the model")
-        .click();
+    window.get_by_role_and_label(Role::Button, "Ask the model").click();
     wait_for(&mut window, "the answer", |window| shows(window, "Thought"));
     snapshot(&mut window, "ask");
 }
@@ -337,50 +311,29 @@ fn ask_workspace_looks_right() {
 #[test]
 fn the_filter_narrows_the_list() {
     let mut window = Setup::new(Workspace::Data).open("rooms").window();
-    wait_for(&mut window, "the samples", |window| {
-        shows(window, "6 samples")
-    });
-    window
-        .get_by_role_and_label(Role::TextInput, "Filter")
-        .click();
+    wait_for(&mut window, "the samples", |window| shows(window, "6 samples"));
+    window.get_by_role_and_label(Role::TextInput, "Filter").click();
     window.step();
-    window
-        .get_by_role_and_label(Role::TextInput, "Filter")
-        .type_text("lamp detect");
-    wait_for(&mut window, "the filter", |window| {
-        shows(window, "2 of 6 samples")
-    });
+    window.get_by_role_and_label(Role::TextInput, "Filter").type_text("lamp detect");
+    wait_for(&mut window, "the filter", |window| shows(window, "2 of 6 samples"));
     assert!(!shows(&window, "Sample 1:"), "the first sample has no lamp");
     assert!(shows(&window, "Sample 3:"));
-    assert!(
-        shows(&window, "Sample 1 of 2"),
-        "the selection moves to what is left"
-    );
+    assert!(shows(&window, "Sample 1 of 2"), "the selection moves to what is left");
 }
 
 #[test]
 fn arrow_keys_step_through_samples() {
     let mut window = Setup::new(Workspace::Data).open("rooms").window();
-    wait_for(&mut window, "the samples", |window| {
-        shows(window, "Sample 1 of 6")
-    });
+    wait_for(&mut window, "the samples", |window| shows(window, "Sample 1 of 6"));
     window.key_press(Key::ArrowDown);
     window.key_press(Key::ArrowDown);
-    wait_for(&mut window, "the third sample", |window| {
-        shows(window, "Sample 3 of 6")
-    });
+    wait_for(&mut window, "the third sample", |window| shows(window, "Sample 3 of 6"));
     window.key_press(Key::ArrowUp);
-    wait_for(&mut window, "the second sample", |window| {
-        shows(window, "Sample 2 of 6")
-    });
+    wait_for(&mut window, "the second sample", |window| shows(window, "Sample 2 of 6"));
     window.get_by_label_contains("Sample 5:").click();
-    wait_for(&mut window, "the clicked sample", |window| {
-        shows(window, "Sample 5 of 6")
-    });
+    wait_for(&mut window, "the clicked sample", |window| shows(window, "Sample 5 of 6"));
     window.get_by_role_and_label(Role::Button, "Next").click();
-    wait_for(&mut window, "the last sample", |window| {
-        shows(window, "Sample 6 of 6")
-    });
+    wait_for(&mut window, "the last sample", |window| shows(window, "Sample 6 of 6"));
     window.key_press(Key::ArrowDown);
     window.run_steps(3);
     assert!(shows(&window, "Sample 6 of 6"), "the list ends here");
@@ -392,13 +345,9 @@ fn a_wrong_data_set_is_explained() {
     std::fs::create_dir_all("broken").expect("a folder");
     std::fs::write("broken/spld_grounding_data.jsonl", "{\"question_id\": 1}\n").expect("written");
     let mut window = Setup::new(Workspace::Data).open("broken").window();
-    wait_for(&mut window, "the explanation", |window| {
-        shows(window, "spld_grounding_data.jsonl")
-    });
+    wait_for(&mut window, "the explanation", |window| shows(window, "spld_grounding_data.jsonl"));
     assert!(shows(&window, "line 1"));
-    window
-        .get_by_role_and_label(Role::Button, "Dismiss")
-        .click();
+    window.get_by_role_and_label(Role::Button, "Dismiss").click();
     wait_for(&mut window, "its end", |window| !shows(window, "line 1"));
 }
 
@@ -414,21 +363,15 @@ fn a_run_goes_on_while_the_window_is_closed() {
         setup.window()
     };
     let mut window = open();
-    wait_for(&mut window, "the run", |window| {
-        shows(window, "50 of 400 steps")
-    });
+    wait_for(&mut window, "the run", |window| shows(window, "50 of 400 steps"));
     assert!(shows(&window, "Running"));
     drop(window);
     let mut log = EventLog::append(&run.events_path()).expect("opened");
     append_steps(&mut log, 51..=120);
     let mut window = open();
-    wait_for(&mut window, "the whole curve", |window| {
-        shows(window, "120 of 400 steps")
-    });
+    wait_for(&mut window, "the whole curve", |window| shows(window, "120 of 400 steps"));
     append_steps(&mut log, 121..=130);
-    wait_for(&mut window, "new steps", |window| {
-        shows(window, "130 of 400 steps")
-    });
+    wait_for(&mut window, "new steps", |window| shows(window, "130 of 400 steps"));
     assert!(shows(&window, "Run live: Running"));
 }
 
@@ -441,35 +384,24 @@ fn stop_asks_the_run_to_stop() {
     let mut setup = Setup::new(Workspace::Train);
     setup.settings.runs_folder = folder.to_owned();
     let mut window = setup.window();
-    wait_for(&mut window, "the run", |window| {
-        shows(window, "20 of 400 steps")
-    });
+    wait_for(&mut window, "the run", |window| shows(window, "20 of 400 steps"));
     assert!(!run.stop_requested());
     window.get_by_role_and_label(Role::Button, "Stop").click();
     wait_for(&mut window, "the request", |_| run.stop_requested());
-    wait_for(&mut window, "the window to say so", |window| {
-        shows(window, "Run live: Stopping")
-    });
+    wait_for(&mut window, "the window to say so", |window| shows(window, "Run live: Stopping"));
     EventLog::append(&run.events_path())
         .and_then(|mut log| log.write(Event::Stopped { step: 20 }))
         .expect("written");
-    wait_for(&mut window, "the end", |window| {
-        shows(window, "Run live: Stopped")
-    });
-    assert!(
-        window
-            .query_by_role_and_label(Role::Button, "Resume")
-            .is_some()
-    );
+    wait_for(&mut window, "the end", |window| shows(window, "Run live: Stopped"));
+    assert!(window.query_by_role_and_label(Role::Button, "Resume").is_some());
 }
 
 /// A stand-in for the program that notes its arguments.
 #[cfg(unix)]
 fn noting_program(path: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::write(path, "#!/bin/sh\necho \"$@\" > \"$7/arguments\"\n").expect("written");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
-        .expect("made executable");
+    std::fs::write(path, "#!/bin/sh\necho \"$@\" > \"$8/arguments\"\n").expect("written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("made executable");
     std::path::absolute(path).expect("absolute")
 }
 
@@ -483,19 +415,14 @@ fn the_form_starts_a_process() {
     setup.program = noting_program("noting-program");
     let mut window = setup.window();
     window.run_steps(3);
-    window
-        .get_by_role_and_label(Role::Button, "Start run")
-        .click();
+    window.get_by_role_and_label(Role::Button, "Start run").click();
     let arguments = Path::new("started-runs/perception-001/arguments");
     wait_for(&mut window, "the process", |_| {
         std::fs::read_to_string(arguments).is_ok_and(|text| text.ends_with('\n'))
     });
     let told = std::fs::read_to_string(arguments).expect("arguments");
     assert!(told.starts_with("train perception --data "), "{told}");
-    assert!(
-        told.contains("--model tiny --run started-runs/perception-001 --preset corrected"),
-        "{told}"
-    );
+    assert!(told.contains("--model tiny --run started-runs/perception-001 --preset corrected"), "{told}");
 }
 
 #[test]
@@ -506,20 +433,11 @@ fn an_answer_streams_in_and_can_be_stopped() {
     setup.endless = true;
     let mut window = setup.window();
     settle(&mut window);
-    window
-        .get_by_role_and_label(Role::Button, "Ask the model")
-        .click();
-    wait_for(&mut window, "streamed text", |window| {
-        shows(window, "bbox_2d")
-    });
+    window.get_by_role_and_label(Role::Button, "Ask the model").click();
+    wait_for(&mut window, "streamed text", |window| shows(window, "bbox_2d"));
     assert!(!window.state().is_settled(), "still answering");
     window.get_by_role_and_label(Role::Button, "Stop").click();
-    wait_for(&mut window, "the boxes", |window| {
-        shows(window, "Picture with 1 boxes")
-    });
+    wait_for(&mut window, "the boxes", |window| shows(window, "Picture with 1 boxes"));
     let ask = window.get_by_role_and_label(Role::Button, "Ask the model");
-    assert!(
-        !ask.accesskit_node().is_disabled(),
-        "another question can be asked"
-    );
+    assert!(!ask.accesskit_node().is_disabled(), "another question can be asked");
 }
