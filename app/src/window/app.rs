@@ -72,21 +72,13 @@ pub struct Workbench {
 impl Workbench {
     pub fn new(ctx: &egui::Context, parts: Parts) -> Self {
         theme::install(ctx);
-        let Parts {
-            settings,
-            program,
-            viewer,
-            engine,
-        } = parts;
+        let Parts { settings, program, viewer, engine } = parts;
         apply_theme(ctx, settings.theme);
         Self {
             workspace: Workspace::default(),
             train: TrainWorkspace::new(ctx, &settings.runs_folder, program),
             ask: AskWorkspace::new(ctx, engine),
-            shared: Shared {
-                settings,
-                pictures: Pictures::new(ctx),
-            },
+            shared: Shared { settings, pictures: Pictures::new(ctx) },
             data: DataWorkspace::default(),
             viewer,
             shot: None,
@@ -117,8 +109,7 @@ impl Workbench {
     pub fn is_settled(&self) -> bool {
         let workspace = match self.workspace {
             Workspace::Data => {
-                self.data.is_settled()
-                    && (self.data.selection().is_none() || self.viewer.is_settled())
+                self.data.is_settled() && (self.data.selection().is_none() || self.viewer.is_settled())
             }
             Workspace::Train => self.train.is_settled(),
             Workspace::Ask => !self.ask.is_working(),
@@ -130,9 +121,7 @@ impl Workbench {
     /// Takes what was dropped on the window before Rerun's viewer can: a picture is asked about, a run
     /// watched, any other folder opened as a data set.
     fn take_dropped(&mut self, ui: &Ui) {
-        let dropped = ui
-            .ctx()
-            .input_mut(|input| std::mem::take(&mut input.raw.dropped_files));
+        let dropped = ui.ctx().input_mut(|input| std::mem::take(&mut input.raw.dropped_files));
         let Some(path) = dropped.first().map(|file| file.path().to_owned()) else {
             return;
         };
@@ -151,36 +140,25 @@ impl Workbench {
         let frame = egui::Frame::NONE
             .fill(tokens.surface)
             .inner_margin(egui::Margin::symmetric(theme::PANEL_MARGIN, 0));
-        egui::Panel::top("top bar")
-            .exact_size(theme::TOP_BAR_HEIGHT)
-            .frame(frame)
-            .resizable(false)
-            .show(ui, |ui| {
+        egui::Panel::top("top bar").exact_size(theme::TOP_BAR_HEIGHT).frame(frame).resizable(false).show(
+            ui,
+            |ui| {
                 ui.horizontal_centered(|ui| {
-                    ui.label(
-                        RichText::new("SpatialLadder")
-                            .strong()
-                            .color(tokens.text_strong),
-                    );
+                    ui.label(RichText::new("SpatialLadder").strong().color(tokens.text_strong));
                     ui.add_space(theme::GAP_LARGE);
                     for workspace in Workspace::ALL {
                         self.tab(ui, workspace);
                     }
-                    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                        self.theme_menu(ui)
-                    });
+                    ui.with_layout(Layout::right_to_left(Align::Center), |ui| self.theme_menu(ui));
                 });
-            });
+            },
+        );
     }
 
     fn tab(&mut self, ui: &mut Ui, workspace: Workspace) {
         let tokens = theme::tokens(ui.ctx());
         let chosen = self.workspace == workspace;
-        let color = if chosen {
-            tokens.text_strong
-        } else {
-            tokens.text_subdued
-        };
+        let color = if chosen { tokens.text_strong } else { tokens.text_subdued };
         let button = Button::selectable(chosen, RichText::new(workspace.name()).color(color))
             .fill(egui::Color32::TRANSPARENT)
             .stroke(Stroke::NONE)
@@ -189,11 +167,7 @@ impl Workbench {
         if chosen {
             let rect = response.rect;
             let bottom = ui.max_rect().bottom() - 1.0;
-            ui.painter().hline(
-                rect.x_range().shrink(8.0),
-                bottom,
-                Stroke::new(2.0, tokens.accent_text),
-            );
+            ui.painter().hline(rect.x_range().shrink(8.0), bottom, Stroke::new(2.0, tokens.accent_text));
         }
         if response.clicked() {
             self.workspace = workspace;
@@ -208,10 +182,7 @@ impl Workbench {
                 (ThemeChoice::Light, "Light"),
             ];
             for (choice, name) in choices {
-                if ui
-                    .selectable_label(self.shared.settings.theme == choice, name)
-                    .clicked()
-                {
+                if ui.selectable_label(self.shared.settings.theme == choice, name).clicked() {
                     self.shared.settings.theme = choice;
                     self.shared.settings.save();
                     apply_theme(ui.ctx(), choice);
@@ -227,14 +198,19 @@ impl eframe::App for Workbench {
         self.viewer.logic(ctx, frame);
     }
 
+    fn raw_input_hook(&mut self, _ctx: &egui::Context, input: &mut egui::RawInput) {
+        // Wherever the pointer happens to be, it must not leave a tooltip in the picture.
+        if self.shot.is_some() {
+            input.events.retain(|event| !matches!(event, egui::Event::PointerMoved(_)));
+        }
+    }
+
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
         self.take_dropped(ui);
         ui.set_style(theme::style(ui.ctx().theme()));
         self.top_bar(ui);
         match self.workspace {
-            Workspace::Data => self
-                .data
-                .ui(ui, &mut self.shared, self.viewer.as_mut(), frame),
+            Workspace::Data => self.data.ui(ui, &mut self.shared, self.viewer.as_mut(), frame),
             Workspace::Train => self.train.ui(ui, &mut self.shared),
             Workspace::Ask => self.ask.ui(ui, &mut self.shared),
             Workspace::Errors => errors::ui(ui),
@@ -261,10 +237,8 @@ fn drop_hint(ui: &Ui) {
         return;
     }
     let tokens = theme::tokens(ui.ctx());
-    let painter = ui.ctx().layer_painter(egui::LayerId::new(
-        egui::Order::Foreground,
-        egui::Id::new("drop hint"),
-    ));
+    let painter =
+        ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::new("drop hint")));
     let rect = ui.ctx().content_rect();
     painter.rect_filled(rect, 0.0, tokens.background.gamma_multiply(0.85));
     painter.text(

@@ -58,24 +58,13 @@ impl Opened {
         let library = Library { dataset };
         let row = |index| {
             let sample = library.sample(index)?;
-            let summary =
-                widgets::summarize_labels(sample.answer.iter().map(|found| found.label.as_str()));
-            let haystack = format!(
-                "#{} {} {summary} {}",
-                sample.question_id,
-                sample.question,
-                sample.image.join(" ")
-            );
-            Some(Row {
-                summary,
-                haystack: haystack.to_lowercase(),
-            })
+            let summary = widgets::summarize_labels(sample.answer.iter().map(|found| found.label.as_str()));
+            let haystack =
+                format!("#{} {} {summary} {}", sample.question_id, sample.question, sample.image.join(" "));
+            Some(Row { summary, haystack: haystack.to_lowercase() })
         };
         let rows = (0..library.len()).filter_map(row).collect();
-        Ok(Self {
-            library: Arc::new(library),
-            rows,
-        })
+        Ok(Self { library: Arc::new(library), rows })
     }
 }
 
@@ -89,11 +78,8 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [(Self, &'static str); 3] = [
-        (Self::All, "All"),
-        (Self::Training, "Training"),
-        (Self::HeldOut, "Held out"),
-    ];
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::All, "All"), (Self::Training, "Training"), (Self::HeldOut, "Held out")];
 
     fn holds(self, held_out: bool) -> bool {
         match self {
@@ -116,10 +102,7 @@ impl DataWorkspace {
             let _ = sender.send(Opened::read(&for_thread));
             ctx.request_repaint();
         });
-        self.state = State::Loading {
-            path: path.to_owned(),
-            result,
-        };
+        self.state = State::Loading { path: path.to_owned(), result };
     }
 
     /// The sample on show.
@@ -127,10 +110,7 @@ impl DataWorkspace {
         let State::Ready(opened) = &self.state else {
             return None;
         };
-        self.selected.map(|index| Selection {
-            library: opened.library.clone(),
-            index,
-        })
+        self.selected.map(|index| Selection { library: opened.library.clone(), index })
     }
 
     /// Nothing is being loaded.
@@ -159,10 +139,7 @@ impl DataWorkspace {
 
         let after = self.selection();
         if let Some(selection) = &after
-            && self
-                .shown
-                .as_ref()
-                .is_none_or(|shown| !shown.is_same(selection))
+            && self.shown.as_ref().is_none_or(|shown| !shown.is_same(selection))
         {
             viewer.select(selection);
             self.shown = Some(selection.clone());
@@ -175,15 +152,13 @@ impl DataWorkspace {
         } else {
             theme::panel_frame(tokens)
         };
-        egui::CentralPanel::default()
-            .frame(margin)
-            .show(ui, |ui| match &after {
-                Some(selection) => {
-                    self.sample_header(ui, selection);
-                    viewer.viewer_ui(ui, frame, &mut shared.pictures);
-                }
-                None => self.nothing_selected(ui),
-            });
+        egui::CentralPanel::default().frame(margin).show(ui, |ui| match &after {
+            Some(selection) => {
+                self.sample_header(ui, selection);
+                viewer.viewer_ui(ui, frame, &mut shared.pictures);
+            }
+            None => self.nothing_selected(ui),
+        });
     }
 
     fn receive(&mut self, shared: &mut Shared) {
@@ -193,10 +168,9 @@ impl DataWorkspace {
         let loaded = match result.try_recv() {
             Ok(loaded) => loaded,
             Err(mpsc::TryRecvError::Empty) => return,
-            Err(mpsc::TryRecvError::Disconnected) => Err(format!(
-                "{}: reading stopped unexpectedly. Open the folder again",
-                path.display()
-            )),
+            Err(mpsc::TryRecvError::Disconnected) => {
+                Err(format!("{}: reading stopped unexpectedly. Open the folder again", path.display()))
+            }
         };
         match loaded {
             Ok(opened) => {
@@ -222,14 +196,8 @@ impl DataWorkspace {
             return;
         }
         let step = ui.input_mut(|input| {
-            let keys = [
-                (Key::ArrowDown, 1),
-                (Key::ArrowUp, -1),
-                (Key::PageDown, 10),
-                (Key::PageUp, -10),
-            ];
-            let pressed =
-                |(key, by)| input.count_and_consume_key(egui::Modifiers::NONE, key) as isize * by;
+            let keys = [(Key::ArrowDown, 1), (Key::ArrowUp, -1), (Key::PageDown, 10), (Key::PageUp, -10)];
+            let pressed = |(key, by)| input.count_and_consume_key(egui::Modifiers::NONE, key) as isize * by;
             keys.map(pressed).iter().sum::<isize>()
         });
         if step != 0 {
@@ -241,9 +209,7 @@ impl DataWorkspace {
         let Some(last) = self.visible.len().checked_sub(1) else {
             return;
         };
-        let now = self
-            .selected
-            .and_then(|selected| self.visible.binary_search(&selected).ok());
+        let now = self.selected.and_then(|selected| self.visible.binary_search(&selected).ok());
         let next = now.map_or(0, |at| at.saturating_add_signed(by).min(last));
         self.selected = Some(self.visible[next]);
         self.scroll_to_selected = true;
@@ -253,8 +219,7 @@ impl DataWorkspace {
         ui.horizontal(|ui| {
             let label = widgets::subdued(ui, "Data set");
             let hint = "Path of a data set folder";
-            let (field, browse) =
-                widgets::text_field_with_button(ui, &mut self.path, hint, "Open…");
+            let (field, browse) = widgets::text_field_with_button(ui, &mut self.path, hint, "Open…");
             let field = field.labelled_by(label.id);
             let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
             if entered && !self.path.trim().is_empty() {
@@ -290,18 +255,12 @@ impl DataWorkspace {
         widgets::section_title(ui, "Recent data sets");
         let mut chosen = None;
         for path in &shared.settings.recent_data {
-            let name = path.file_name().map_or_else(
-                || path.display().to_string(),
-                |n| n.to_string_lossy().into_owned(),
-            );
-            let button = egui::Button::new(name)
-                .truncate()
-                .min_size(vec2(ui.available_width(), theme::BUTTON_HEIGHT));
-            if ui
-                .add(button)
-                .on_hover_text(path.display().to_string())
-                .clicked()
-            {
+            let name = path
+                .file_name()
+                .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+            let button =
+                egui::Button::new(name).truncate().min_size(vec2(ui.available_width(), theme::BUTTON_HEIGHT));
+            if ui.add(button).on_hover_text(path.display().to_string()).clicked() {
                 chosen = Some(path.clone());
             }
         }
@@ -317,8 +276,7 @@ impl DataWorkspace {
         let mut changed = false;
         ui.horizontal(|ui| {
             let label = widgets::subdued(ui, "Filter");
-            let field =
-                widgets::text_field(ui, &mut self.filter, "Words in question, labels or path");
+            let field = widgets::text_field(ui, &mut self.filter, "Words in question, labels or path");
             changed |= field.labelled_by(label.id).changed();
         });
         ui.horizontal(|ui| {
@@ -327,23 +285,14 @@ impl DataWorkspace {
             }
         });
         if changed {
-            let words: Vec<String> = self
-                .filter
-                .to_lowercase()
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect();
+            let words: Vec<String> =
+                self.filter.to_lowercase().split_whitespace().map(str::to_owned).collect();
             let passes = |at: &usize| {
                 self.part.holds(opened.library.is_held_out(*at))
-                    && words
-                        .iter()
-                        .all(|word| opened.rows[*at].haystack.contains(word))
+                    && words.iter().all(|word| opened.rows[*at].haystack.contains(word))
             };
             self.visible = (0..opened.rows.len()).filter(passes).collect();
-            if self
-                .selected
-                .is_none_or(|selected| self.visible.binary_search(&selected).is_err())
-            {
+            if self.selected.is_none_or(|selected| self.visible.binary_search(&selected).is_err()) {
                 self.selected = self.visible.first().copied();
             }
             self.scroll_to_selected = true;
@@ -352,50 +301,39 @@ impl DataWorkspace {
         let count = if shown == all {
             format!("{} samples", widgets::grouped(all))
         } else {
-            format!(
-                "{} of {} samples",
-                widgets::grouped(shown),
-                widgets::grouped(all)
-            )
+            format!("{} of {} samples", widgets::grouped(shown), widgets::grouped(all))
         };
         widgets::subdued(ui, count);
         if all == 0 {
-            ui.label("This data set holds no localization questions. Build one with spatial-ladder data build.");
+            ui.label(
+                "This data set holds no localization questions. Build one with spatial-ladder data build.",
+            );
             return;
         }
         ui.spacing_mut().item_spacing.y = 2.0;
         let mut area = ScrollArea::vertical().auto_shrink(false);
         let pitch = theme::SAMPLE_ROW_HEIGHT + ui.spacing().item_spacing.y;
         if std::mem::take(&mut self.scroll_to_selected)
-            && let Some(at) = self
-                .selected
-                .and_then(|selected| self.visible.binary_search(&selected).ok())
+            && let Some(at) = self.selected.and_then(|selected| self.visible.binary_search(&selected).ok())
         {
             // Rows outside the view do not exist, so scroll by arithmetic; keep a row of context.
             let id = ui.make_persistent_id("samples scroll");
             let height = ui.available_height();
             let offset = ui.data(|data| data.get_temp::<f32>(id)).unwrap_or(0.0);
             let top = at as f32 * pitch;
-            let target = offset
-                .min((top - pitch).max(0.0))
-                .max(top + 2.0 * pitch - height);
+            let target = offset.min((top - pitch).max(0.0)).max(top + 2.0 * pitch - height);
             if target != offset {
                 area = area.vertical_scroll_offset(target.max(0.0));
             }
         }
         let mut clicked = None;
-        let output = area.show_rows(
-            ui,
-            theme::SAMPLE_ROW_HEIGHT,
-            self.visible.len(),
-            |ui, range| {
-                for &index in &self.visible[range] {
-                    if sample_row(ui, shared, opened, index, self.selected == Some(index)) {
-                        clicked = Some(index);
-                    }
+        let output = area.show_rows(ui, theme::SAMPLE_ROW_HEIGHT, self.visible.len(), |ui, range| {
+            for &index in &self.visible[range] {
+                if sample_row(ui, shared, opened, index, self.selected == Some(index)) {
+                    clicked = Some(index);
                 }
-            },
-        );
+            }
+        });
         let id = ui.make_persistent_id("samples scroll");
         ui.data_mut(|data| data.insert_temp(id, output.state.offset.y));
         if clicked.is_some() {
@@ -410,10 +348,7 @@ impl DataWorkspace {
         };
         theme::panel_frame(tokens).show(ui, |ui| {
             ui.horizontal(|ui| {
-                let position = self
-                    .visible
-                    .binary_search(&selection.index)
-                    .map_or(0, |at| at + 1);
+                let position = self.visible.binary_search(&selection.index).map_or(0, |at| at + 1);
                 let title = format!(
                     "Sample {} of {}",
                     widgets::grouped(position as u64),
@@ -438,20 +373,12 @@ impl DataWorkspace {
                 for (label, count) in
                     widgets::count_labels(sample.answer.iter().map(|found| found.label.as_str()))
                 {
-                    widgets::label_chip(
-                        ui,
-                        &widgets::counted(label, count),
-                        theme::box_color(label),
-                    );
+                    widgets::label_chip(ui, &widgets::counted(label, count), theme::box_color(label));
                 }
             });
         });
         let edge = ui.cursor().top();
-        ui.painter().hline(
-            ui.max_rect().x_range(),
-            edge,
-            egui::Stroke::new(1.0, tokens.line),
-        );
+        ui.painter().hline(ui.max_rect().x_range(), edge, egui::Stroke::new(1.0, tokens.line));
     }
 
     fn nothing_selected(&mut self, ui: &mut Ui) {
@@ -481,18 +408,10 @@ impl DataWorkspace {
 }
 
 /// Draws a row of the list; true when it was clicked.
-fn sample_row(
-    ui: &mut Ui,
-    shared: &mut Shared,
-    opened: &Opened,
-    index: usize,
-    selected: bool,
-) -> bool {
+fn sample_row(ui: &mut Ui, shared: &mut Shared, opened: &Opened, index: usize, selected: bool) -> bool {
     let tokens = theme::tokens(ui.ctx());
-    let (rect, response) = ui.allocate_exact_size(
-        vec2(ui.available_width(), theme::SAMPLE_ROW_HEIGHT),
-        Sense::click(),
-    );
+    let (rect, response) =
+        ui.allocate_exact_size(vec2(ui.available_width(), theme::SAMPLE_ROW_HEIGHT), Sense::click());
     let (Some(sample), Some(row)) = (opened.library.sample(index), opened.rows.get(index)) else {
         return false;
     };
@@ -511,9 +430,8 @@ fn sample_row(
     );
     ui.painter().rect_filled(thumbnail, 3.0, tokens.raised);
     if let Some(image) = sample.image.first()
-        && let Picture::Ready { texture, size } = shared
-            .pictures
-            .thumbnail(ui.ctx(), &opened.library.dataset.image_path(image))
+        && let Picture::Ready { texture, size } =
+            shared.pictures.thumbnail(ui.ctx(), &opened.library.dataset.image_path(image))
     {
         let pixels = vec2(size[0] as f32, size[1] as f32);
         let fitted = pixels * (thumbnail.width() / pixels.x).min(thumbnail.height() / pixels.y);
@@ -532,30 +450,10 @@ fn sample_row(
             pos2(inner.right(), inner.top() + inner.height() * to),
         )
     };
-    let summary = if row.summary.is_empty() {
-        "nothing to find"
-    } else {
-        &row.summary
-    };
-    widgets::paint_line(
-        ui,
-        line(0.04, 0.52),
-        summary,
-        TextStyle::Body,
-        tokens.text_strong,
-    );
-    widgets::paint_line(
-        ui,
-        line(0.52, 0.96),
-        &sample.question,
-        TextStyle::Small,
-        tokens.text_subdued,
-    );
+    let summary = if row.summary.is_empty() { "nothing to find" } else { &row.summary };
+    widgets::paint_line(ui, line(0.04, 0.52), summary, TextStyle::Body, tokens.text_strong);
+    widgets::paint_line(ui, line(0.52, 0.96), &sample.question, TextStyle::Small, tokens.text_subdued);
     let clicked = response.clicked();
-    response.on_hover_text(format!(
-        "#{} · {}",
-        sample.question_id,
-        sample.image.join(", ")
-    ));
+    response.on_hover_text(format!("#{} · {}", sample.question_id, sample.image.join(", ")));
     clicked
 }

@@ -41,11 +41,7 @@ impl Picker {
         }
     }
 
-    fn ask(
-        &mut self,
-        ctx: &egui::Context,
-        dialog: impl FnOnce() -> Option<PathBuf> + Send + 'static,
-    ) {
+    fn ask(&mut self, ctx: &egui::Context, dialog: impl FnOnce() -> Option<PathBuf> + Send + 'static) {
         if self.answer.is_some() {
             return;
         }
@@ -67,10 +63,7 @@ impl Picker {
 
 fn starting_at(start: &Path) -> rfd::FileDialog {
     let dialog = rfd::FileDialog::new();
-    match start
-        .ancestors()
-        .find(|folder| folder.is_dir() && !folder.as_os_str().is_empty())
-    {
+    match start.ancestors().find(|folder| folder.is_dir() && !folder.as_os_str().is_empty()) {
         Some(folder) => dialog.set_directory(folder),
         None => dialog,
     }

@@ -49,8 +49,7 @@ pub fn has_display() -> bool {
 pub fn run(options: Options) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("the program's own file cannot be found")?;
     #[cfg(feature = "viewer")]
-    let runtime =
-        tokio::runtime::Runtime::new().context("no runtime for the 3D viewer could be started")?;
+    let runtime = tokio::runtime::Runtime::new().context("no runtime for the 3D viewer could be started")?;
     #[cfg(feature = "viewer")]
     let _entered = runtime.enter();
     eframe::run_native(
@@ -71,20 +70,14 @@ fn native_options() -> eframe::NativeOptions {
     #[cfg(feature = "viewer")]
     let options = re_viewer::native::eframe_options(None);
     #[cfg(not(feature = "viewer"))]
-    let options = eframe::NativeOptions {
-        renderer: eframe::Renderer::Wgpu,
-        ..Default::default()
-    };
+    let options = eframe::NativeOptions { renderer: eframe::Renderer::Wgpu, ..Default::default() };
     let viewport = egui::ViewportBuilder::default()
         .with_app_id(APP_ID)
         .with_title(TITLE)
         .with_inner_size(SIZE)
         .with_min_inner_size(SMALLEST_SIZE)
         .with_drag_and_drop(true);
-    eframe::NativeOptions {
-        viewport,
-        ..options
-    }
+    eframe::NativeOptions { viewport, ..options }
 }
 
 fn workbench(cc: &eframe::CreationContext<'_>, options: Options, program: PathBuf) -> Workbench {

@@ -62,62 +62,34 @@ impl Pictures {
         let queue = Arc::new((Mutex::new(Queue::default()), Condvar::new()));
         let (sender, decoded) = mpsc::channel();
         let (for_thread, ctx) = (queue.clone(), ctx.clone());
-        let spawned = std::thread::Builder::new()
-            .name("pictures".into())
-            .spawn(move || {
-                while let Some(wish) = next_wish(&for_thread) {
-                    let picture = decode(
-                        &wish.path,
-                        if wish.thumbnail {
-                            THUMBNAIL_SIDE
-                        } else {
-                            LARGEST_SIDE
-                        },
-                    );
-                    if sender.send((wish, picture)).is_err() {
-                        return;
-                    }
-                    ctx.request_repaint();
+        let spawned = std::thread::Builder::new().name("pictures".into()).spawn(move || {
+            while let Some(wish) = next_wish(&for_thread) {
+                let picture = decode(&wish.path, if wish.thumbnail { THUMBNAIL_SIDE } else { LARGEST_SIDE });
+                if sender.send((wish, picture)).is_err() {
+                    return;
                 }
-            });
+                ctx.request_repaint();
+            }
+        });
         if let Err(error) = spawned {
             log::error!("Pictures cannot be shown: no thread could be started ({error})");
         }
-        Self {
-            entries: HashMap::new(),
-            queue,
-            decoded,
-            clock: 0,
-        }
+        Self { entries: HashMap::new(), queue, decoded, clock: 0 }
     }
 
     /// The picture at most as large as a texture can be.
     pub fn get(&mut self, ctx: &egui::Context, path: &Path) -> Picture {
-        self.look_up(
-            ctx,
-            Wish {
-                path: path.to_owned(),
-                thumbnail: false,
-            },
-        )
+        self.look_up(ctx, Wish { path: path.to_owned(), thumbnail: false })
     }
 
     /// The picture, small.
     pub fn thumbnail(&mut self, ctx: &egui::Context, path: &Path) -> Picture {
-        self.look_up(
-            ctx,
-            Wish {
-                path: path.to_owned(),
-                thumbnail: true,
-            },
-        )
+        self.look_up(ctx, Wish { path: path.to_owned(), thumbnail: true })
     }
 
     /// Nothing is being read.
     pub fn is_settled(&self) -> bool {
-        self.entries
-            .values()
-            .all(|entry| !matches!(entry.picture, Picture::Loading))
+        self.entries.values().all(|entry| !matches!(entry.picture, Picture::Loading))
     }
 
     fn look_up(&mut self, ctx: &egui::Context, wish: Wish) -> Picture {
@@ -128,13 +100,7 @@ impl Pictures {
             entry.last_used = clock;
             return entry.picture.clone();
         }
-        self.entries.insert(
-            wish.clone(),
-            Entry {
-                picture: Picture::Loading,
-                last_used: clock,
-            },
-        );
+        self.entries.insert(wish.clone(), Entry { picture: Picture::Loading, last_used: clock });
         if let Ok(mut queue) = self.queue.0.lock() {
             queue.waiting.push(wish);
             if queue.waiting.len() > WAITING {
@@ -156,20 +122,11 @@ impl Pictures {
             let picture = match decoded {
                 Ok((image, size)) => {
                     let name = wish.path.display().to_string();
-                    Picture::Ready {
-                        texture: ctx.load_texture(name, image, TextureOptions::LINEAR),
-                        size,
-                    }
+                    Picture::Ready { texture: ctx.load_texture(name, image, TextureOptions::LINEAR), size }
                 }
                 Err(message) => Picture::Failed(message),
             };
-            self.entries.insert(
-                wish,
-                Entry {
-                    picture,
-                    last_used: self.clock,
-                },
-            );
+            self.entries.insert(wish, Entry { picture, last_used: self.clock });
         }
         if self.entries.len() > KEPT {
             let mut ages: Vec<u64> = self.entries.values().map(|entry| entry.last_used).collect();
@@ -212,9 +169,7 @@ fn decode(path: &Path, largest_side: u32) -> Decoded {
         .map_err(|error| fail(&error))?;
     let (width, height) = reader.into_dimensions().map_err(|error| fail(&error))?;
     if u64::from(width) * u64::from(height) > LARGEST_PICTURE {
-        return Err(fail(&format!(
-            "{width} × {height} pixels are too many. Make the picture smaller"
-        )));
+        return Err(fail(&format!("{width} × {height} pixels are too many. Make the picture smaller")));
     }
     let mut reader = image::ImageReader::open(path)
         .and_then(image::ImageReader::with_guessed_format)
@@ -228,10 +183,7 @@ fn decode(path: &Path, largest_side: u32) -> Decoded {
     };
     let pixels = picture.to_rgb8();
     let shown = [pixels.width() as usize, pixels.height() as usize];
-    Ok((
-        ColorImage::from_rgb(shown, pixels.as_raw()),
-        [width, height],
-    ))
+    Ok((ColorImage::from_rgb(shown, pixels.as_raw()), [width, height]))
 }
 
 #[cfg(test)]
@@ -248,11 +200,7 @@ mod tests {
         assert_eq!(image.size, [100, 3]);
         let broken = dir.path().join("broken.png");
         std::fs::write(&broken, b"\x89PNG\r\n\x1a\nhalf").expect("written");
-        assert!(
-            decode(&broken, 100)
-                .expect_err("not a picture")
-                .contains("broken.png")
-        );
+        assert!(decode(&broken, 100).expect_err("not a picture").contains("broken.png"));
         assert!(decode(&dir.path().join("none.png"), 100).is_err());
     }
 

@@ -28,22 +28,11 @@ pub struct RerunViewer {
 impl RerunViewer {
     /// Needs the renderer set up by [`re_viewer::customize_eframe_and_setup_renderer`] and an entered
     /// tokio runtime.
-    pub fn new(
-        main_thread: MainThreadToken,
-        cc: &eframe::CreationContext<'_>,
-    ) -> anyhow::Result<Self> {
-        let mut options = StartupOptions {
-            persist_state: false,
-            hide_welcome_screen: true,
-            ..StartupOptions::default()
-        };
+    pub fn new(main_thread: MainThreadToken, cc: &eframe::CreationContext<'_>) -> anyhow::Result<Self> {
+        let mut options =
+            StartupOptions { persist_state: false, hide_welcome_screen: true, ..StartupOptions::default() };
         let panels = &mut options.panel_state_overrides;
-        for panel in [
-            &mut panels.top,
-            &mut panels.blueprint,
-            &mut panels.selection,
-            &mut panels.time,
-        ] {
+        for panel in [&mut panels.top, &mut panels.blueprint, &mut panels.selection, &mut panels.time] {
             *panel = Some(PanelState::Hidden);
         }
         let mut app = re_viewer::App::new(
@@ -60,13 +49,7 @@ impl RerunViewer {
         let (sender, receiver) = log_channel(LogSource::Sdk);
         app.add_log_receiver(receiver);
         let feeder = Feeder::new(&cc.egui_ctx, sender);
-        Ok(Self {
-            app,
-            feeder,
-            current: None,
-            stale: Vec::new(),
-            failure: None,
-        })
+        Ok(Self { app, feeder, current: None, stale: Vec::new(), failure: None })
     }
 
     fn receive(&mut self) {
@@ -85,9 +68,7 @@ impl RerunViewer {
         // Closing the recording on show would bring up the welcome screen for a moment.
         if self.app.active_recording_id() == self.current.as_ref() {
             for store in self.stale.drain(..) {
-                self.app
-                    .command_sender
-                    .send_system(SystemCommand::CloseRecordingOrTable(store.into()));
+                self.app.command_sender.send_system(SystemCommand::CloseRecordingOrTable(store.into()));
             }
         }
     }
@@ -103,12 +84,7 @@ impl SceneViewer for RerunViewer {
         self.receive();
     }
 
-    fn viewer_ui(
-        &mut self,
-        ui: &mut egui::Ui,
-        frame: &mut eframe::Frame,
-        _pictures: &mut Pictures,
-    ) {
+    fn viewer_ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame, _pictures: &mut Pictures) {
         if self.app.active_recording_id().is_none() {
             ui.centered_and_justified(|ui| ui.spinner());
             return;
@@ -150,21 +126,19 @@ impl Feeder {
         let wishes = Arc::new((Mutex::new(Wishes::default()), Condvar::new()));
         let (sender, fed) = mpsc::channel();
         let (for_thread, ctx) = (wishes.clone(), ctx.clone());
-        let spawned = std::thread::Builder::new()
-            .name("scene feeder".into())
-            .spawn(move || {
-                let mut recorder = SampleRecorder::default();
-                while let Some(selection) = next_wish(&for_thread) {
-                    let result = feed(&mut recorder, &selection, &to_viewer);
-                    if sender.send(result).is_err() {
-                        return;
-                    }
-                    if let Ok(mut wishes) = for_thread.0.lock() {
-                        wishes.busy = false;
-                    }
-                    ctx.request_repaint();
+        let spawned = std::thread::Builder::new().name("scene feeder".into()).spawn(move || {
+            let mut recorder = SampleRecorder::default();
+            while let Some(selection) = next_wish(&for_thread) {
+                let result = feed(&mut recorder, &selection, &to_viewer);
+                if sender.send(result).is_err() {
+                    return;
                 }
-            });
+                if let Ok(mut wishes) = for_thread.0.lock() {
+                    wishes.busy = false;
+                }
+                ctx.request_repaint();
+            }
+        });
         if let Err(error) = spawned {
             log::error!("Scenes cannot be shown: no thread could be started ({error})");
         }
@@ -179,10 +153,7 @@ impl Feeder {
     }
 
     fn is_idle(&self) -> bool {
-        self.wishes
-            .0
-            .lock()
-            .is_ok_and(|wishes| wishes.newest.is_none() && !wishes.busy)
+        self.wishes.0.lock().is_ok_and(|wishes| wishes.newest.is_none() && !wishes.busy)
     }
 }
 
@@ -214,12 +185,8 @@ fn feed(
     selection: &Selection,
     to_viewer: &LogSender,
 ) -> Result<StoreId, String> {
-    let sample = selection
-        .sample()
-        .ok_or("the sample is no longer in the data set")?;
-    let recorded = recorder
-        .record(&selection.library.dataset, sample)
-        .map_err(|error| error.to_string())?;
+    let sample = selection.sample().ok_or("the sample is no longer in the data set")?;
+    let recorded = recorder.record(&selection.library.dataset, sample).map_err(|error| error.to_string())?;
     for message in recorded.messages {
         to_viewer
             .send(DataSourceMessage::LogMsg(message))

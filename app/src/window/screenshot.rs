@@ -23,9 +23,7 @@ pub fn request(ctx: &egui::Context, purpose: Purpose) {
 pub fn take(ctx: &egui::Context, purpose: Purpose) -> Option<Arc<ColorImage>> {
     ctx.input(|input| {
         input.events.iter().find_map(|event| match event {
-            egui::Event::Screenshot {
-                user_data, image, ..
-            } => {
+            egui::Event::Screenshot { user_data, image, .. } => {
                 let asked = user_data.data.as_ref()?.downcast_ref::<Purpose>()?;
                 (*asked == purpose).then(|| image.clone())
             }
@@ -36,16 +34,9 @@ pub fn take(ctx: &egui::Context, purpose: Purpose) -> Option<Arc<ColorImage>> {
 
 pub fn save_png(image: &ColorImage, path: &Path) -> Result<(), String> {
     let [width, height] = image.size.map(|side| side as u32);
-    let bytes: Vec<u8> = image
-        .pixels
-        .iter()
-        .flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()])
-        .collect();
-    let picture =
-        image::RgbImage::from_raw(width, height, bytes).ok_or("the picture is incomplete")?;
-    picture
-        .save_with_format(path, image::ImageFormat::Png)
-        .map_err(|error| error.to_string())
+    let bytes: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
+    let picture = image::RgbImage::from_raw(width, height, bytes).ok_or("the picture is incomplete")?;
+    picture.save_with_format(path, image::ImageFormat::Png).map_err(|error| error.to_string())
 }
 
 /// Frames between the moment everything is loaded and the picture: time for views to lay themselves out.
@@ -63,11 +54,7 @@ pub struct Shot {
 
 impl Shot {
     pub fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            settled_since: None,
-            asked: false,
-        }
+        Self { path, settled_since: None, asked: false }
     }
 
     /// Called at the end of every frame.

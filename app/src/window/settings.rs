@@ -53,38 +53,27 @@ impl Settings {
     fn load_from(file: &Path) -> Self {
         let read = match std::fs::read_to_string(file) {
             Ok(text) => toml::from_str(&text).unwrap_or_else(|error| {
-                log::warn!(
-                    "{}: {error}. Starting with default settings",
-                    file.display()
-                );
+                log::warn!("{}: {error}. Starting with default settings", file.display());
                 Self::default()
             }),
             Err(_) => Self::default(),
         };
-        Self {
-            file: Some(file.to_owned()),
-            ..read
-        }
+        Self { file: Some(file.to_owned()), ..read }
     }
 
     /// Writes the settings, if they have a file. A failure is logged: it must not disturb the work.
     pub fn save(&self) {
         let Some(file) = &self.file else { return };
-        let written = toml::to_string(self)
-            .map_err(std::io::Error::other)
-            .and_then(|text| {
-                if let Some(folder) = file.parent() {
-                    std::fs::create_dir_all(folder)?;
-                }
-                let partial = file.with_extension("partial");
-                std::fs::write(&partial, text)?;
-                std::fs::rename(partial, file)
-            });
+        let written = toml::to_string(self).map_err(std::io::Error::other).and_then(|text| {
+            if let Some(folder) = file.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let partial = file.with_extension("partial");
+            std::fs::write(&partial, text)?;
+            std::fs::rename(partial, file)
+        });
         if let Err(error) = written {
-            log::warn!(
-                "{}: {error}. Settings are kept for this session only",
-                file.display()
-            );
+            log::warn!("{}: {error}. Settings are kept for this session only", file.display());
         }
     }
 
@@ -99,11 +88,7 @@ impl Settings {
 }
 
 fn settings_file() -> Option<PathBuf> {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = if cfg!(target_os = "windows") {
         variable("APPDATA")
     } else if cfg!(target_os = "macos") {

@@ -191,27 +191,11 @@ fn build_style(theme: Theme) -> egui::Style {
     visuals.selection.stroke = Stroke::new(1.0, tokens.accent_text);
     let corner_radius = CornerRadius::same(RADIUS);
     let states = [
-        (
-            &mut visuals.widgets.noninteractive,
-            tokens.surface,
-            tokens.text,
-        ),
+        (&mut visuals.widgets.noninteractive, tokens.surface, tokens.text),
         (&mut visuals.widgets.inactive, tokens.raised, tokens.text),
-        (
-            &mut visuals.widgets.hovered,
-            tokens.hovered,
-            tokens.text_strong,
-        ),
-        (
-            &mut visuals.widgets.active,
-            tokens.pressed,
-            tokens.text_strong,
-        ),
-        (
-            &mut visuals.widgets.open,
-            tokens.hovered,
-            tokens.text_strong,
-        ),
+        (&mut visuals.widgets.hovered, tokens.hovered, tokens.text_strong),
+        (&mut visuals.widgets.active, tokens.pressed, tokens.text_strong),
+        (&mut visuals.widgets.open, tokens.hovered, tokens.text_strong),
     ];
     for (widget, fill, text) in states {
         widget.bg_fill = fill;
@@ -227,9 +211,7 @@ fn build_style(theme: Theme) -> egui::Style {
 
 /// The frame of a side or central panel.
 pub fn panel_frame(tokens: &Tokens) -> egui::Frame {
-    egui::Frame::NONE
-        .fill(tokens.background)
-        .inner_margin(Margin::same(PANEL_MARGIN))
+    egui::Frame::NONE.fill(tokens.background).inner_margin(Margin::same(PANEL_MARGIN))
 }
 
 /// The frame of a card on a panel.
@@ -250,11 +232,7 @@ mod tests {
         let luminance = |color: Color32| {
             let [r, g, b] = [color.r(), color.g(), color.b()].map(|byte| {
                 let value = f32::from(byte) / 255.0;
-                if value <= 0.04045 {
-                    value / 12.92
-                } else {
-                    ((value + 0.055) / 1.055).powf(2.4)
-                }
+                if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
             });
             0.2126 * r + 0.7152 * g + 0.0722 * b
         };
@@ -274,12 +252,7 @@ mod tests {
                 tokens.warning,
                 tokens.danger,
             ];
-            let grounds = [
-                tokens.background,
-                tokens.surface,
-                tokens.raised,
-                tokens.selection,
-            ];
+            let grounds = [tokens.background, tokens.surface, tokens.raised, tokens.selection];
             for text in texts {
                 for ground in grounds {
                     let ratio = contrast(text, ground);
@@ -292,9 +265,7 @@ mod tests {
                 assert!(contrast(color, tokens.surface) >= 3.0, "{color:?}");
             }
         }
-        for label in [
-            "chair", "table", "sofa", "bed", "lamp", "tv", "door", "window", "backpack", "desk",
-        ] {
+        for label in ["chair", "table", "sofa", "bed", "lamp", "tv", "door", "window", "backpack", "desk"] {
             assert!(contrast(BOX_LABEL_TEXT, box_color(label)) >= 4.5, "{label}");
         }
     }

@@ -23,12 +23,7 @@ impl Library {
 
     pub fn sample(&self, index: usize) -> Option<&GroundingSample> {
         let train = &self.dataset.train.grounding;
-        train.get(index).or_else(|| {
-            self.dataset
-                .validation
-                .grounding
-                .get(index.checked_sub(train.len())?)
-        })
+        train.get(index).or_else(|| self.dataset.validation.grounding.get(index.checked_sub(train.len())?))
     }
 
     /// No room of this sample is trained on.
@@ -87,12 +82,7 @@ impl SceneViewer for PictureViewer {
         self.selection = Some(selection.clone());
     }
 
-    fn viewer_ui(
-        &mut self,
-        ui: &mut egui::Ui,
-        _frame: &mut eframe::Frame,
-        pictures: &mut Pictures,
-    ) {
+    fn viewer_ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame, pictures: &mut Pictures) {
         let Some(selection) = &self.selection else {
             return;
         };

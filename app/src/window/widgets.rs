@@ -3,16 +3,15 @@
 use super::pictures::Picture;
 use super::theme::{self, Tokens};
 use egui::{
-    Align, Align2, Button, Color32, CornerRadius, FontId, Layout, Rect, Response, RichText, Sense,
-    Stroke, StrokeKind, TextEdit, TextStyle, Ui, Vec2, pos2, vec2,
+    Align, Align2, Button, Color32, CornerRadius, FontId, Layout, Rect, Response, RichText, Sense, Stroke,
+    StrokeKind, TextEdit, TextStyle, Ui, Vec2, pos2, vec2,
 };
 use spatial_ladder::samples::GroundedBox;
 
 /// The button for the one thing to do next.
 pub fn primary_button(ui: &mut Ui, enabled: bool, text: &str) -> Response {
     let tokens = theme::tokens(ui.ctx());
-    let button =
-        Button::new(RichText::new(text).color(tokens.on_accent).strong()).fill(tokens.accent);
+    let button = Button::new(RichText::new(text).color(tokens.on_accent).strong()).fill(tokens.accent);
     ui.add_enabled(enabled, button.min_size(vec2(72.0, theme::BUTTON_HEIGHT)))
 }
 
@@ -48,20 +47,12 @@ pub fn text_field(ui: &mut Ui, text: &mut String, hint: &str) -> Response {
     let hint = RichText::new(hint).color(tokens.text_subdued);
     ui.add_sized(
         vec2(width, theme::BUTTON_HEIGHT),
-        TextEdit::singleline(text)
-            .hint_text(hint)
-            .margin(vec2(8.0, 6.0))
-            .desired_width(width),
+        TextEdit::singleline(text).hint_text(hint).margin(vec2(8.0, 6.0)).desired_width(width),
     )
 }
 
 /// A text field and a button at its right end: the field, and whether the button was clicked.
-pub fn text_field_with_button(
-    ui: &mut Ui,
-    text: &mut String,
-    hint: &str,
-    button: &str,
-) -> (Response, bool) {
+pub fn text_field_with_button(ui: &mut Ui, text: &mut String, hint: &str, button: &str) -> (Response, bool) {
     let size = vec2(ui.available_width(), theme::BUTTON_HEIGHT);
     ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
         let clicked = ui.button(button).clicked();
@@ -108,20 +99,11 @@ pub fn label_chip(ui: &mut Ui, text: &str, color: Color32) {
 
 fn pill(ui: &mut Ui, text: &str, fill: Color32, line: Color32, text_color: Color32) {
     let font = TextStyle::Small.resolve(ui.style());
-    let galley = ui
-        .painter()
-        .layout_no_wrap(text.to_owned(), font, text_color);
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), font, text_color);
     let (rect, response) = ui.allocate_exact_size(galley.size() + vec2(14.0, 6.0), Sense::hover());
     let radius = CornerRadius::same(theme::RADIUS);
-    ui.painter().rect(
-        rect,
-        radius,
-        fill,
-        Stroke::new(1.0, line),
-        StrokeKind::Inside,
-    );
-    ui.painter()
-        .galley(rect.center() - galley.size() / 2.0, galley, text_color);
+    ui.painter().rect(rect, radius, fill, Stroke::new(1.0, line), StrokeKind::Inside);
+    ui.painter().galley(rect.center() - galley.size() / 2.0, galley, text_color);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Label, true, text));
 }
 
@@ -139,19 +121,13 @@ pub fn count_labels<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<(&'a s
 
 /// `chair ×2`, or only `chair`.
 pub fn counted(label: &str, count: usize) -> String {
-    if count == 1 {
-        label.to_owned()
-    } else {
-        format!("{label} ×{count}")
-    }
+    if count == 1 { label.to_owned() } else { format!("{label} ×{count}") }
 }
 
 /// `chair ×2 · table`.
 pub fn summarize_labels<'a>(labels: impl IntoIterator<Item = &'a str>) -> String {
-    let words: Vec<String> = count_labels(labels)
-        .into_iter()
-        .map(|(label, count)| counted(label, count))
-        .collect();
+    let words: Vec<String> =
+        count_labels(labels).into_iter().map(|(label, count)| counted(label, count)).collect();
     words.join(" · ")
 }
 
@@ -161,8 +137,7 @@ pub fn picture_with_boxes(ui: &mut Ui, picture: &Picture, boxes: &[GroundedBox],
     let (area, response) = ui.allocate_exact_size(room, Sense::hover());
     match picture {
         Picture::Loading => {
-            egui::Spinner::new()
-                .paint_at(ui, Rect::from_center_size(area.center(), Vec2::splat(24.0)));
+            egui::Spinner::new().paint_at(ui, Rect::from_center_size(area.center(), Vec2::splat(24.0)));
         }
         Picture::Failed(message) => {
             let galley = ui.painter().layout(
@@ -171,16 +146,14 @@ pub fn picture_with_boxes(ui: &mut Ui, picture: &Picture, boxes: &[GroundedBox],
                 tokens.danger,
                 (room.x - 2.0 * theme::GAP_LARGE).max(80.0),
             );
-            ui.painter()
-                .galley(area.center() - galley.size() / 2.0, galley, tokens.danger);
+            ui.painter().galley(area.center() - galley.size() / 2.0, galley, tokens.danger);
         }
         Picture::Ready { texture, size } => {
             let pixels = vec2(size[0] as f32, size[1] as f32);
             let scale = (room.x / pixels.x).min(room.y / pixels.y);
             let shown = Rect::from_center_size(area.center(), pixels * scale);
             let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-            ui.painter()
-                .image(texture.id(), shown, whole, Color32::WHITE);
+            ui.painter().image(texture.id(), shown, whole, Color32::WHITE);
             for found in boxes {
                 paint_box(ui, shown, scale, found);
             }
@@ -194,28 +167,19 @@ pub fn picture_with_boxes(ui: &mut Ui, picture: &Picture, boxes: &[GroundedBox],
 
 fn paint_box(ui: &Ui, shown: Rect, scale: f32, found: &GroundedBox) {
     let [x1, y1, x2, y2] = found.bbox_2d.map(|pixels| pixels as f32 * scale);
-    let rect = Rect::from_min_max(shown.min + vec2(x1, y1), shown.min + vec2(x2, y2))
-        .intersect(shown.expand(1.0));
+    let rect =
+        Rect::from_min_max(shown.min + vec2(x1, y1), shown.min + vec2(x2, y2)).intersect(shown.expand(1.0));
     if !rect.is_positive() {
         return;
     }
     let color = theme::box_color(&found.label);
-    let painter = ui
-        .painter()
-        .with_clip_rect(shown.expand(2.0).intersect(ui.clip_rect()));
+    let painter = ui.painter().with_clip_rect(shown.expand(2.0).intersect(ui.clip_rect()));
     painter.rect_stroke(rect, 2.0, Stroke::new(2.0, color), StrokeKind::Inside);
-    let galley = painter.layout_no_wrap(
-        found.label.clone(),
-        FontId::proportional(12.0),
-        theme::BOX_LABEL_TEXT,
-    );
+    let galley =
+        painter.layout_no_wrap(found.label.clone(), FontId::proportional(12.0), theme::BOX_LABEL_TEXT);
     let tag = galley.size() + vec2(8.0, 3.0);
     // Above the box where there is room, else inside its top edge; never past the picture's right edge.
-    let top = if rect.top() - tag.y >= shown.top() {
-        rect.top() - tag.y
-    } else {
-        rect.top()
-    };
+    let top = if rect.top() - tag.y >= shown.top() { rect.top() - tag.y } else { rect.top() };
     let left = rect.left().min(shown.right() - tag.x).max(shown.left());
     let tag = Rect::from_min_size(pos2(left, top), tag);
     painter.rect_filled(tag, 2.0, color);
@@ -224,8 +188,7 @@ fn paint_box(ui: &Ui, shown: Rect, scale: f32, found: &GroundedBox) {
 
 /// One line of text painted in a rectangle, cut with `…` where it does not fit.
 pub fn paint_line(ui: &Ui, rect: Rect, text: &str, style: TextStyle, color: Color32) {
-    let mut job =
-        egui::text::LayoutJob::simple_singleline(text.to_owned(), style.resolve(ui.style()), color);
+    let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), style.resolve(ui.style()), color);
     job.wrap = egui::text::TextWrapping::truncate_at_width(rect.width());
     let galley = ui.painter().layout_job(job);
     let at = Align2::LEFT_CENTER.align_size_within_rect(galley.size(), rect);
@@ -235,11 +198,9 @@ pub fn paint_line(ui: &Ui, rect: Rect, text: &str, style: TextStyle, color: Colo
 /// The background of a row in a list.
 pub fn paint_row(ui: &Ui, rect: Rect, selected: bool, hovered: bool, tokens: &Tokens) {
     if selected {
-        ui.painter()
-            .rect_filled(rect, f32::from(theme::RADIUS), tokens.selection);
+        ui.painter().rect_filled(rect, f32::from(theme::RADIUS), tokens.selection);
     } else if hovered {
-        ui.painter()
-            .rect_filled(rect, f32::from(theme::RADIUS), tokens.hovered);
+        ui.painter().rect_filled(rect, f32::from(theme::RADIUS), tokens.hovered);
     }
 }
 
@@ -282,10 +243,7 @@ mod tests {
 
     #[test]
     fn labels_are_counted_in_order() {
-        assert_eq!(
-            summarize_labels(["chair", "table", "chair"]),
-            "chair ×2 · table"
-        );
+        assert_eq!(summarize_labels(["chair", "table", "chair"]), "chair ×2 · table");
         assert_eq!(summarize_labels([]), "");
     }
 }

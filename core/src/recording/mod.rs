@@ -14,7 +14,6 @@ mod layout;
 mod sample;
 mod scene;
 
-pub use layout::blueprint;
 pub use sample::{Recorded, SampleRecorder, save_dataset};
 pub use scene::{log_scene, save_scene};
 
@@ -26,20 +25,13 @@ pub const APPLICATION: &str = "spatial_ladder";
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    #[error(
-        "the recording could not be made: {0}. If memory is short, close other programs and try again"
-    )]
+    #[error("the recording could not be made: {0}. If memory is short, close other programs and try again")]
     Stream(#[from] rerun::RecordingStreamError),
     #[error(transparent)]
     Dataset(#[from] crate::samples::DatasetError),
     #[error("{path}: {source}. Check that the file exists and can be read")]
-    Picture {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error(
-        "{path}: {message}. Check that the folder exists, is writable and that the disk is not full"
-    )]
+    Picture { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {message}. Check that the folder exists, is writable and that the disk is not full")]
     Save { path: PathBuf, message: String },
     #[error("recording is switched off. Unset the environment variable RERUN")]
     SwitchedOff,
@@ -47,10 +39,7 @@ pub enum RecordingError {
 
 /// Writes recordings as one `.rrd` file, whole or not at all.
 fn write(path: &Path, recordings: &[&MemorySinkStorage]) -> Result<(), RecordingError> {
-    let fail = |message: String| RecordingError::Save {
-        path: path.to_owned(),
-        message,
-    };
+    let fail = |message: String| RecordingError::Save { path: path.to_owned(), message };
     let bytes = MemorySinkStorage::concat_memory_sinks_as_bytes(recordings)
         .map_err(|error| fail(error.to_string()))?;
     crate::samples::files::write_atomic(path, &bytes).map_err(|error| fail(error.to_string()))

@@ -3,7 +3,6 @@
 use super::{APPLICATION, RecordingError, layout, scene};
 use crate::samples::{Dataset, DatasetError, GroundedBox, GroundingSample};
 use crate::scenes::{Camera, Scene};
-use rerun::blueprint::BlueprintActivation;
 use rerun::components::{Color, MediaType, Radius};
 use rerun::log::LogMsg;
 use rerun::sink::MemorySinkStorage;
@@ -27,7 +26,6 @@ pub struct Recorded {
 #[derive(Default)]
 pub struct SampleRecorder {
     open: Option<OpenRecording>,
-    layout_sent: bool,
 }
 
 impl SampleRecorder {
@@ -38,29 +36,14 @@ impl SampleRecorder {
         sample: &GroundingSample,
     ) -> Result<Recorded, RecordingError> {
         let found = FoundScene::of(dataset, sample)?;
-        let open = match self
-            .open
-            .take()
-            .filter(|open| open.root == dataset.root && open.name == found.name)
+        let open = match self.open.take().filter(|open| open.root == dataset.root && open.name == found.name)
         {
             Some(open) => open,
             None => OpenRecording::start(dataset, &found)?,
         };
         let open = self.open.insert(open);
-        log_sample(
-            &open.recording,
-            dataset,
-            sample,
-            found.camera(),
-            Moment::Always,
-        )?;
-        if !std::mem::replace(&mut self.layout_sent, true) {
-            layout::blueprint().send(&open.recording, BlueprintActivation::default())?;
-        }
-        Ok(Recorded {
-            store: open.store.clone(),
-            messages: open.storage.take(),
-        })
+        log_sample(&open.recording, dataset, sample, found.camera(), Moment::Always)?;
+        Ok(Recorded { store: open.store.clone(), messages: open.storage.take() })
     }
 }
 
@@ -68,29 +51,18 @@ impl SampleRecorder {
 /// its samples follow each other on the timeline `sample`.
 pub fn save_dataset(dataset: &Dataset, path: &Path) -> Result<(), RecordingError> {
     let mut recordings: Vec<OpenRecording> = Vec::new();
-    let samples = dataset
-        .train
-        .grounding
-        .iter()
-        .chain(&dataset.validation.grounding);
+    let samples = dataset.train.grounding.iter().chain(&dataset.validation.grounding);
     for (number, sample) in samples.enumerate() {
         let found = FoundScene::of(dataset, sample)?;
         let open = match recordings.iter().position(|open| open.name == found.name) {
             Some(at) => &recordings[at],
             None => {
                 let open = OpenRecording::start(dataset, &found)?;
-                layout::blueprint().send(&open.recording, BlueprintActivation::default())?;
                 recordings.push(open);
                 &recordings[recordings.len() - 1]
             }
         };
-        log_sample(
-            &open.recording,
-            dataset,
-            sample,
-            found.camera(),
-            Moment::Number(number as i64),
-        )?;
+        log_sample(&open.recording, dataset, sample, found.camera(), Moment::Number(number as i64))?;
     }
     let storages: Vec<&MemorySinkStorage> = recordings.iter().map(|open| &open.storage).collect();
     super::write(path, &storages)
@@ -127,23 +99,14 @@ pub(super) fn log_sample(
     }
     if let Some(image) = sample.image.first() {
         let path = dataset.image_path(image);
-        let bytes =
-            std::fs::read(&path).map_err(|source| RecordingError::Picture { path, source })?;
-        recording.log_with_static(
-            "/sample/image",
-            always,
-            &rr::EncodedImage::from_file_contents(bytes),
-        )?;
+        let bytes = std::fs::read(&path).map_err(|source| RecordingError::Picture { path, source })?;
+        recording.log_with_static("/sample/image", always, &rr::EncodedImage::from_file_contents(bytes))?;
     }
     let boxes = || sample.answer.iter();
     let halves = |found: &GroundedBox| found.bbox_2d.map(|pixels| pixels as f32 / 2.0);
     let answer = rr::Boxes2D::from_centers_and_half_sizes(
-        boxes()
-            .map(halves)
-            .map(|[x1, y1, x2, y2]| [x1 + x2, y1 + y2]),
-        boxes()
-            .map(halves)
-            .map(|[x1, y1, x2, y2]| [x2 - x1, y2 - y1]),
+        boxes().map(halves).map(|[x1, y1, x2, y2]| [x1 + x2, y1 + y2]),
+        boxes().map(halves).map(|[x1, y1, x2, y2]| [x2 - x1, y2 - y1]),
     )
     .with_labels(boxes().map(|found| found.label.as_str()))
     .with_colors(boxes().map(|found| scene::label_color(&found.label)))
@@ -157,11 +120,7 @@ pub(super) fn log_sample(
 /// Question and answer in Markdown.
 fn text_of(sample: &GroundingSample) -> String {
     let mut text = format!("**{}**\n\n", sample.question.trim());
-    for GroundedBox {
-        bbox_2d: [x1, y1, x2, y2],
-        label,
-    } in &sample.answer
-    {
+    for GroundedBox { bbox_2d: [x1, y1, x2, y2], label } in &sample.answer {
         text.push_str(&format!("- {label}: ({x1}, {y1}) to ({x2}, {y2})\n"));
     }
     if sample.answer.is_empty() {
@@ -181,23 +140,15 @@ impl FoundScene {
     fn of(dataset: &Dataset, sample: &GroundingSample) -> Result<Self, RecordingError> {
         let image = sample.image.first().map_or("", String::as_str);
         match dataset.scene_of(image) {
-            Ok((scene, camera)) => Ok(Self {
-                name: scene.name.clone(),
-                scene: Some((scene, camera)),
-            }),
+            Ok((scene, camera)) => Ok(Self { name: scene.name.clone(), scene: Some((scene, camera)) }),
             // Imported data sets hold pictures only.
-            Err(DatasetError::NoScene { .. }) => Ok(Self {
-                name: image.to_owned(),
-                scene: None,
-            }),
+            Err(DatasetError::NoScene { .. }) => Ok(Self { name: image.to_owned(), scene: None }),
             Err(error) => Err(error.into()),
         }
     }
 
     fn camera(&self) -> Option<&Camera> {
-        self.scene
-            .as_ref()
-            .and_then(|(scene, camera)| scene.cameras.get(*camera))
+        self.scene.as_ref().and_then(|(scene, camera)| scene.cameras.get(*camera))
     }
 }
 
@@ -213,26 +164,18 @@ struct OpenRecording {
 impl OpenRecording {
     /// A new recording of a scene, without samples yet.
     fn start(dataset: &Dataset, found: &FoundScene) -> Result<Self, RecordingError> {
-        let (recording, storage) = RecordingStreamBuilder::new(APPLICATION)
-            .recording_name(&found.name)
-            .memory()?;
+        let (recording, storage) =
+            RecordingStreamBuilder::new(APPLICATION).recording_name(&found.name).memory()?;
         let store = storage.store_id().ok_or(RecordingError::SwitchedOff)?;
         if let Some((scene, _)) = &found.scene {
             // Pictures are kept for every camera that a question was asked about, not for all.
-            let picture =
-                |camera| dataset.image_path(&format!("images/{}/{camera:04}.jpg", scene.name));
-            let pictures: Vec<_> = (0..scene.cameras.len())
-                .map(|camera| std::fs::read(picture(camera)).ok())
-                .collect();
+            let picture = |camera| dataset.image_path(&format!("images/{}/{camera:04}.jpg", scene.name));
+            let pictures: Vec<_> =
+                (0..scene.cameras.len()).map(|camera| std::fs::read(picture(camera)).ok()).collect();
             scene::log_scene(&recording, scene, &pictures)?;
         }
-        Ok(Self {
-            root: dataset.root.clone(),
-            name: found.name.clone(),
-            recording,
-            storage,
-            store,
-        })
+        layout::send(&recording, found.scene.as_ref().map(|(scene, _)| &scene.room))?;
+        Ok(Self { root: dataset.root.clone(), name: found.name.clone(), recording, storage, store })
     }
 }
 
@@ -253,16 +196,11 @@ mod tests {
             serde_json::to_string(&scene::tests::scene("a", 2)).expect("json"),
         )
         .expect("written");
-        image::RgbImage::new(64, 48)
-            .save(root.join("images/alone.jpg"))
-            .expect("saved");
+        image::RgbImage::new(64, 48).save(root.join("images/alone.jpg")).expect("saved");
         let sample = |id, image: &str| GroundingSample {
             question_id: id,
             question: "Detect all the chairs.".into(),
-            answer: vec![GroundedBox {
-                bbox_2d: [4, 5, 30, 40],
-                label: "chair".into(),
-            }],
+            answer: vec![GroundedBox { bbox_2d: [4, 5, 30, 40], label: "chair".into() }],
             image: vec![image.into()],
             data_type: DataType::SingleImage,
         };
@@ -271,16 +209,8 @@ mod tests {
             sample(2, "images/a/0001.jpg"),
             sample(3, "images/alone.jpg"),
         ];
-        let train = Split {
-            grounding,
-            foundation: Vec::new(),
-        };
-        Dataset {
-            root: root.to_owned(),
-            info: None,
-            train,
-            validation: Split::default(),
-        }
+        let train = Split { grounding, foundation: Vec::new() };
+        Dataset { root: root.to_owned(), info: None, train, validation: Split::default() }
     }
 
     #[test]
@@ -296,15 +226,8 @@ mod tests {
             .collect();
         assert_eq!(recorded[0].store, recorded[1].store);
         assert_ne!(recorded[1].store, recorded[2].store);
-        assert!(
-            recorded[1].messages.len() < recorded[0].messages.len(),
-            "the scene is sent once"
-        );
-        assert!(
-            recorded
-                .iter()
-                .all(|recorded| !recorded.messages.is_empty())
-        );
+        assert!(recorded[1].messages.len() < recorded[0].messages.len(), "the scene is sent once");
+        assert!(recorded.iter().all(|recorded| !recorded.messages.is_empty()));
     }
 
     #[test]
@@ -312,9 +235,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let dataset = dataset(dir.path());
         std::fs::remove_file(dir.path().join("images/a/0001.jpg")).expect("removed");
-        let error = SampleRecorder::default()
-            .record(&dataset, &dataset.train.grounding[1])
-            .expect_err("no picture");
+        let error =
+            SampleRecorder::default().record(&dataset, &dataset.train.grounding[1]).expect_err("no picture");
         assert!(error.to_string().contains("0001.jpg"), "{error}");
     }
 

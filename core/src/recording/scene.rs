@@ -2,8 +2,7 @@
 
 use super::{APPLICATION, RecordingError, layout};
 use crate::scenes::{Camera, Room, Scene};
-use rerun::blueprint::BlueprintActivation;
-use rerun::components::{Color, Radius, ViewCoordinates};
+use rerun::components::{Color, FillMode, Radius, ViewCoordinates};
 use rerun::datatypes::{Quaternion, Rgba32};
 use rerun::{RecordingStream, RecordingStreamBuilder, archetypes as rr};
 use std::path::Path;
@@ -43,17 +42,11 @@ fn log_room(recording: &RecordingStream, room: &Room) -> Result<(), RecordingErr
         let corners = room.outline.iter().chain(room.outline.first());
         corners.map(|corner| [corner.x, corner.y, height]).collect()
     };
-    let edges = room
-        .outline
-        .iter()
-        .map(|corner| vec![[corner.x, corner.y, 0.0], [corner.x, corner.y, room.height]]);
-    let strips: Vec<Vec<[f32; 3]>> = [ring(0.0), ring(room.height)]
-        .into_iter()
-        .chain(edges)
-        .collect();
-    let lines = rr::LineStrips3D::new(strips)
-        .with_colors([ROOM_COLOR])
-        .with_radii([Radius::new_ui_points(LINE)]);
+    let edges =
+        room.outline.iter().map(|corner| vec![[corner.x, corner.y, 0.0], [corner.x, corner.y, room.height]]);
+    let strips: Vec<Vec<[f32; 3]>> = [ring(0.0), ring(room.height)].into_iter().chain(edges).collect();
+    let lines =
+        rr::LineStrips3D::new(strips).with_colors([ROOM_COLOR]).with_radii([Radius::new_ui_points(LINE)]);
     Ok(recording.log_static("/room", &lines)?)
 }
 
@@ -64,37 +57,28 @@ fn log_objects(recording: &RecordingStream, scene: &Scene) -> Result<(), Recordi
         bounds().map(|bounds| bounds.half_extents.to_array()),
     )
     .with_quaternions(bounds().map(|bounds| Quaternion::from_xyzw(bounds.rotation.to_array())))
-    .with_colors(
-        scene
-            .objects
-            .iter()
-            .map(|object| label_color(&object.category)),
-    )
+    .with_colors(scene.objects.iter().map(|object| label_color(&object.category)))
     .with_labels(scene.objects.iter().map(|object| object.category.as_str()))
     .with_radii([Radius::new_ui_points(LINE)])
+    // The default fills the boxes, which hides the ones behind.
+    .with_fill_mode(FillMode::MajorWireframe)
     // Without it the viewer hides all labels of a batch of more than a few boxes.
     .with_show_labels(true);
     Ok(recording.log_static("/objects", &boxes)?)
 }
 
 /// Pose and pinhole of a camera whose picture is drawn `picture_distance` metres in front of it.
-pub(super) fn camera(
-    camera: &Camera,
-    picture_distance: f32,
-    color: Color,
-) -> (rr::Transform3D, rr::Pinhole) {
+pub(super) fn camera(camera: &Camera, picture_distance: f32, color: Color) -> (rr::Transform3D, rr::Pinhole) {
     let (pose, intrinsics) = (&camera.pose, &camera.intrinsics);
     let transform = rr::Transform3D::from_translation(pose.translation.to_array())
         .with_quaternion(Quaternion::from_xyzw(pose.rotation.to_array()));
     let (width, height) = (intrinsics.width as f32, intrinsics.height as f32);
-    let pinhole = rr::Pinhole::from_focal_length_and_resolution(
-        [intrinsics.fx, intrinsics.fy],
-        [width, height],
-    )
-    .with_principal_point([intrinsics.cx, intrinsics.cy])
-    .with_camera_xyz(ViewCoordinates::RDF)
-    .with_image_plane_distance(picture_distance)
-    .with_color(color);
+    let pinhole =
+        rr::Pinhole::from_focal_length_and_resolution([intrinsics.fx, intrinsics.fy], [width, height])
+            .with_principal_point([intrinsics.cx, intrinsics.cy])
+            .with_camera_xyz(ViewCoordinates::RDF)
+            .with_image_plane_distance(picture_distance)
+            .with_color(color);
     (transform, pinhole)
 }
 
@@ -106,11 +90,10 @@ pub(super) fn label_color(label: &str) -> Color {
 
 /// Writes a scene without pictures as an `.rrd` file.
 pub fn save_scene(scene: &Scene, path: &Path) -> Result<(), RecordingError> {
-    let (recording, storage) = RecordingStreamBuilder::new(APPLICATION)
-        .recording_name(&scene.name)
-        .memory()?;
+    let (recording, storage) =
+        RecordingStreamBuilder::new(APPLICATION).recording_name(&scene.name).memory()?;
     log_scene(&recording, scene, &[])?;
-    layout::blueprint().send(&recording, BlueprintActivation::default())?;
+    layout::send(&recording, Some(&scene.room))?;
     super::write(path, &[&storage])
 }
 
@@ -124,10 +107,7 @@ pub(super) mod tests {
     pub fn scene(name: &str, cameras: usize) -> Scene {
         let corners = [(0.0, 0.0), (4.0, 0.0), (4.0, 3.0), (0.0, 3.0)];
         let camera = |at: usize| Camera {
-            pose: Pose::look_at(
-                Vec3::new(0.5 + at as f32, 0.5, 1.5),
-                Vec3::new(3.0, 2.0, 0.8),
-            ),
+            pose: Pose::look_at(Vec3::new(0.5 + at as f32, 0.5, 1.5), Vec3::new(3.0, 2.0, 0.8)),
             intrinsics: Intrinsics::from_horizontal_fov(64, 48, 1.2),
             time: None,
         };
@@ -147,13 +127,7 @@ pub(super) mod tests {
                 area: 12.0,
                 style: 0,
             },
-            objects: vec![Object {
-                id: 1,
-                category: "chair".into(),
-                bounds,
-                support: None,
-                style: 0,
-            }],
+            objects: vec![Object { id: 1, category: "chair".into(), bounds, support: None, style: 0 }],
             cameras: (0..cameras).map(camera).collect(),
         }
     }
@@ -164,8 +138,7 @@ pub(super) mod tests {
         let path = dir.path().join("a.rrd");
         save_scene(&scene("a", 2), &path).expect("saved");
         assert!(std::fs::metadata(&path).expect("there").len() > 1000);
-        let error =
-            save_scene(&scene("a", 2), &dir.path().join("none/a.rrd")).expect_err("no such folder");
+        let error = save_scene(&scene("a", 2), &dir.path().join("none/a.rrd")).expect_err("no such folder");
         assert!(error.to_string().contains("a.rrd"), "{error}");
     }
 }

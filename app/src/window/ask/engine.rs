@@ -59,12 +59,7 @@ impl EngineThread {
         let (sender, progress) = mpsc::channel();
         let ctx = ctx.clone();
         let answer_all = move || {
-            while let Ok(Asked {
-                number,
-                question,
-                stop,
-            }) = waiting.recv()
-            {
+            while let Ok(Asked { number, question, stop }) = waiting.recv() {
                 engine.answer(&question, &stop, &mut |said| {
                     // Without a window nobody listens; the model stops at the next token.
                     if sender.send((number, said)).is_err() {
@@ -74,31 +69,17 @@ impl EngineThread {
                 });
             }
         };
-        if let Err(error) = std::thread::Builder::new()
-            .name("model".into())
-            .spawn(answer_all)
-        {
+        if let Err(error) = std::thread::Builder::new().name("model".into()).spawn(answer_all) {
             log::error!("Questions cannot be answered: no thread could be started ({error})");
         }
-        Self {
-            questions,
-            progress,
-            newest: 0,
-            stop: Arc::default(),
-        }
+        Self { questions, progress, newest: 0, stop: Arc::default() }
     }
 
     /// Starts answering as soon as earlier questions are given up; false when the thread has ended.
     pub fn ask(&mut self, question: Question) -> bool {
         self.abandon();
         self.stop = Arc::default();
-        self.questions
-            .send(Asked {
-                number: self.newest,
-                question,
-                stop: self.stop.clone(),
-            })
-            .is_ok()
+        self.questions.send(Asked { number: self.newest, question, stop: self.stop.clone() }).is_ok()
     }
 
     /// Ends the answer under way with what there is.
@@ -142,12 +123,7 @@ mod tests {
     struct Echo;
 
     impl Engine for Echo {
-        fn answer(
-            &mut self,
-            question: &Question,
-            stop: &AtomicBool,
-            report: &mut dyn FnMut(Progress),
-        ) {
+        fn answer(&mut self, question: &Question, stop: &AtomicBool, report: &mut dyn FnMut(Progress)) {
             report(Progress::Text(question.text.clone()));
             while question.text == "endless" && !stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(1));

@@ -81,13 +81,9 @@ impl AskWorkspace {
             text: self.question.trim().to_owned(),
             max_new_tokens: MAX_NEW_TOKENS,
         });
-        self.failure =
-            (!asked).then(|| "The model's thread has ended. Restart the program.".to_owned());
+        self.failure = (!asked).then(|| "The model's thread has ended. Restart the program.".to_owned());
         if asked {
-            self.state = State::Working {
-                activity: "Starting…".into(),
-                text: String::new(),
-            };
+            self.state = State::Working { activity: "Starting…".into(), text: String::new() };
         }
     }
 
@@ -124,9 +120,7 @@ impl AskWorkspace {
         while let State::Working { activity, text } = &mut self.state {
             match self.engine.next_progress() {
                 None => return,
-                Some(Progress::Loading { device }) => {
-                    *activity = format!("Loading the model on {device}…")
-                }
+                Some(Progress::Loading { device }) => *activity = format!("Loading the model on {device}…"),
                 Some(Progress::Reading) => *activity = "Reading picture and question…".to_owned(),
                 Some(Progress::Text(more)) => {
                     *activity = "Writing…".to_owned();
@@ -145,8 +139,7 @@ impl AskWorkspace {
         widgets::section_title(ui, "Picture");
         ui.horizontal(|ui| {
             let hint = "Drop a picture, or its path";
-            let (field, browse) =
-                widgets::text_field_with_button(ui, &mut self.image_path, hint, "Browse…");
+            let (field, browse) = widgets::text_field_with_button(ui, &mut self.image_path, hint, "Browse…");
             if field.lost_focus()
                 && ui.input(|input| input.key_pressed(Key::Enter))
                 && !self.image_path.trim().is_empty()
@@ -159,11 +152,7 @@ impl AskWorkspace {
             }
         });
         ui.add_space(theme::GAP_TINY);
-        let label = ui.label(
-            RichText::new("Question")
-                .strong()
-                .color(theme::tokens(ui.ctx()).text_strong),
-        );
+        let label = ui.label(RichText::new("Question").strong().color(theme::tokens(ui.ctx()).text_strong));
         let field = ui
             .add(
                 TextEdit::multiline(&mut self.question)
@@ -173,8 +162,8 @@ impl AskWorkspace {
                     .hint_text("What should the model find?"),
             )
             .labelled_by(label.id);
-        let shortcut = field.has_focus()
-            && ui.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::Enter));
+        let shortcut =
+            field.has_focus() && ui.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::Enter));
         ui.collapsing("Model and device", |ui| {
             widgets::form_row(ui, "Model", |ui| {
                 let (field, choose) = widgets::text_field_with_button(
@@ -184,8 +173,7 @@ impl AskWorkspace {
                     "Choose…",
                 );
                 if choose {
-                    self.model_picker
-                        .folder(ui.ctx(), Path::new(&shared.settings.model));
+                    self.model_picker.folder(ui.ctx(), Path::new(&shared.settings.model));
                 }
                 field
             });
@@ -195,11 +183,9 @@ impl AskWorkspace {
         });
         ui.add_space(theme::GAP_TINY);
         ui.horizontal(|ui| {
-            let ready =
-                self.image.is_some() && !self.question.trim().is_empty() && !self.is_working();
-            let clicked = widgets::primary_button(ui, ready, "Ask the model")
-                .on_hover_text("Ctrl+Enter")
-                .clicked();
+            let ready = self.image.is_some() && !self.question.trim().is_empty() && !self.is_working();
+            let clicked =
+                widgets::primary_button(ui, ready, "Ask the model").on_hover_text("Ctrl+Enter").clicked();
             if clicked || shortcut {
                 self.ask(shared);
             }
@@ -248,12 +234,8 @@ impl AskWorkspace {
                     if answer.boxes.is_empty() {
                         let text = answer.answer.trim();
                         ui.label(
-                            RichText::new(if text.is_empty() {
-                                "The model said nothing."
-                            } else {
-                                text
-                            })
-                            .monospace(),
+                            RichText::new(if text.is_empty() { "The model said nothing." } else { text })
+                                .monospace(),
                         );
                     } else {
                         boxes_table(ui, &answer.boxes);
@@ -288,17 +270,9 @@ impl AskWorkspace {
         };
         let room = ui.available_size() - vec2(0.0, 22.0);
         widgets::picture_with_boxes(ui, &picture, boxes, room);
-        if let Picture::Ready {
-            size: [width, height],
-            ..
-        } = picture
-        {
-            let name = image
-                .file_name()
-                .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            ui.vertical_centered(|ui| {
-                widgets::subdued(ui, format!("{name} · {width} × {height} pixels"))
-            });
+        if let Picture::Ready { size: [width, height], .. } = picture {
+            let name = image.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            ui.vertical_centered(|ui| widgets::subdued(ui, format!("{name} · {width} × {height} pixels")));
         }
     }
 }
@@ -317,42 +291,30 @@ pub fn device_choice(ui: &mut Ui, id: &str, device: &mut String) -> egui::Respon
 
 fn boxes_table(ui: &mut Ui, boxes: &[GroundedBox]) {
     let tokens = theme::tokens(ui.ctx());
-    egui::Grid::new("boxes")
-        .num_columns(2)
-        .spacing(vec2(theme::GAP_LARGE, theme::GAP_TINY))
-        .show(ui, |ui| {
-            for found in boxes {
-                ui.horizontal(|ui| {
-                    ui.label(RichText::new("■").color(theme::box_color(&found.label)));
-                    ui.label(RichText::new(&found.label).color(tokens.text_strong));
-                });
-                let [x1, y1, x2, y2] = found.bbox_2d;
-                ui.label(
-                    RichText::new(format!("{x1}, {y1} – {x2}, {y2}"))
-                        .monospace()
-                        .color(tokens.text_subdued),
-                );
-                ui.end_row();
-            }
-        });
+    egui::Grid::new("boxes").num_columns(2).spacing(vec2(theme::GAP_LARGE, theme::GAP_TINY)).show(ui, |ui| {
+        for found in boxes {
+            ui.horizontal(|ui| {
+                ui.label(RichText::new("■").color(theme::box_color(&found.label)));
+                ui.label(RichText::new(&found.label).color(tokens.text_strong));
+            });
+            let [x1, y1, x2, y2] = found.bbox_2d;
+            ui.label(
+                RichText::new(format!("{x1}, {y1} – {x2}, {y2}")).monospace().color(tokens.text_subdued),
+            );
+            ui.end_row();
+        }
+    });
 }
 
 fn timings_ui(ui: &mut Ui, answer: &Answer) {
     let timings = &answer.timings;
-    let speed = if timings.decode_s > 0.0 {
-        timings.new_tokens as f64 / timings.decode_s
-    } else {
-        0.0
-    };
+    let speed = if timings.decode_s > 0.0 { timings.new_tokens as f64 / timings.decode_s } else { 0.0 };
     let mut parts = Vec::new();
     if timings.load_s > 0.0 {
         parts.push(format!("load {:.2} s", timings.load_s));
     }
     parts.push(format!("picture {:.2} s", timings.encode_s));
-    parts.push(format!(
-        "prompt {:.2} s ({} tokens)",
-        timings.prefill_s, timings.prompt_tokens
-    ));
+    parts.push(format!("prompt {:.2} s ({} tokens)", timings.prefill_s, timings.prompt_tokens));
     parts.push(format!(
         "answer {:.2} s ({} tokens, {speed:.0} a second)",
         timings.decode_s, timings.new_tokens

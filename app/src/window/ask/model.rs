@@ -41,23 +41,15 @@ impl ModelEngine {
     ) -> anyhow::Result<Progress> {
         // What costs nothing is checked before the model is read.
         let picture = images::load(&question.image)?;
-        let model = if question.model.is_empty() {
-            BUNDLED
-        } else {
-            &question.model
-        };
-        let known = self
-            .loaded
-            .take()
-            .filter(|known| known.model == model && known.device == question.device);
+        let model = if question.model.is_empty() { BUNDLED } else { &question.model };
+        let known =
+            self.loaded.take().filter(|known| known.model == model && known.device == question.device);
         let fresh = known.is_none();
         let loaded = match known {
             Some(known) => known,
             None => {
                 let device = question.device.parse::<DeviceChoice>()?.open()?;
-                report(Progress::Loading {
-                    device: device::describe(&device),
-                });
+                report(Progress::Loading { device: device::describe(&device) });
                 Loaded {
                     model: model.to_owned(),
                     device: question.device.clone(),
@@ -67,14 +59,9 @@ impl ModelEngine {
         };
         let answerer = &self.loaded.insert(loaded).answerer;
         report(Progress::Reading);
-        let generation = GenerationOptions {
-            max_new_tokens: question.max_new_tokens,
-            ..GenerationOptions::default()
-        };
-        let options = AskOptions {
-            generation,
-            ..AskOptions::default()
-        };
+        let generation =
+            GenerationOptions { max_new_tokens: question.max_new_tokens, ..GenerationOptions::default() };
+        let options = AskOptions { generation, ..AskOptions::default() };
         let mut answer = answerer.ask(&[picture], &question.text, &options, |text| {
             if stop.load(Ordering::Relaxed) {
                 return ControlFlow::Break(());

@@ -23,12 +23,7 @@ pub struct CurveOptions {
 
 impl Default for CurveOptions {
     fn default() -> Self {
-        Self {
-            smoothing: 0.9,
-            log_loss: false,
-            log_steps: false,
-            raw: true,
-        }
+        Self { smoothing: 0.9, log_loss: false, log_steps: false, raw: true }
     }
 }
 
@@ -74,16 +69,10 @@ fn thin(points: Vec<[f64; 2]>, most: usize) -> Vec<[f64; 2]> {
     let mut kept = Vec::with_capacity(most + 2);
     for part in points.chunks(stretch) {
         let by_height = |a: &&[f64; 2], b: &&[f64; 2]| a[1].total_cmp(&b[1]);
-        let (Some(low), Some(high)) =
-            (part.iter().min_by(by_height), part.iter().max_by(by_height))
-        else {
+        let (Some(low), Some(high)) = (part.iter().min_by(by_height), part.iter().max_by(by_height)) else {
             continue;
         };
-        let (first, second) = if low[0] <= high[0] {
-            (low, high)
-        } else {
-            (high, low)
-        };
+        let (first, second) = if low[0] <= high[0] { (low, high) } else { (high, low) };
         kept.push(*first);
         if first != second {
             kept.push(*second);
@@ -122,38 +111,24 @@ pub fn curves_ui<'a>(
     plot_title(
         ui,
         "Training loss",
-        if options.raw {
-            "smoothed; each step faint behind"
-        } else {
-            "smoothed"
-        },
+        if options.raw { "smoothed; each step faint behind" } else { "smoothed" },
     );
-    let smoothed: Vec<Arc<Vec<f64>>> = curves
-        .iter()
-        .map(|curve| cache.loss(curve.run, options.smoothing))
-        .collect();
-    let axes = Axes {
-        log_x: options.log_steps,
-        log_y: options.log_loss,
-    };
+    let smoothed: Vec<Arc<Vec<f64>>> =
+        curves.iter().map(|curve| cache.loss(curve.run, options.smoothing)).collect();
+    let axes = Axes { log_x: options.log_steps, log_y: options.log_loss };
     let response = axes.plot("loss", height, &steps, tokens).show(ui, |plot| {
         let window = axes.visible(plot.plot_bounds().range_x());
         for (curve, smoothed) in curves.iter().zip(&smoothed) {
             let steps = &curve.run.log.steps;
             let range = visible_range(steps.len(), |at| steps[at].step as f64, &window);
             let points = |value: &dyn Fn(usize) -> f64| {
-                let all = range
-                    .clone()
-                    .filter_map(|at| axes.point(steps[at].step as f64, value(at)));
+                let all = range.clone().filter_map(|at| axes.point(steps[at].step as f64, value(at)));
                 PlotPoints::from(thin(all.collect(), DRAWN))
             };
             if options.raw {
                 let faint = curve.color.gamma_multiply(0.28);
                 plot.line(
-                    Line::new("", points(&|at| steps[at].loss))
-                        .color(faint)
-                        .width(1.0)
-                        .allow_hover(false),
+                    Line::new("", points(&|at| steps[at].loss)).color(faint).width(1.0).allow_hover(false),
                 );
             }
             let line = Line::new(&curve.run.name, points(&|at| smoothed[at]));
@@ -162,86 +137,47 @@ pub fn curves_ui<'a>(
         mark_pointer(plot, tokens);
         plot.pointer_coordinate()
     });
-    hover(
-        response.response,
-        response.inner,
-        ["step", "loss", "smoothed"],
-        |pointer| {
-            let step = axes.step_at(pointer);
-            let row = |(curve, smoothed): (&Curve<'a>, &Arc<Vec<f64>>)| {
-                let steps = &curve.run.log.steps;
-                let at = nearest(steps.len(), |at| steps[at].step as f64, step)?;
-                let [loss, smoothed] =
-                    [steps[at].loss, smoothed[at]].map(|loss| format!("{loss:.4}"));
-                Some((*curve, [steps[at].step.to_string(), loss, smoothed]))
-            };
-            curves.iter().zip(&smoothed).filter_map(row).collect()
-        },
-    );
+    hover(response.response, response.inner, ["step", "loss", "smoothed"], |pointer| {
+        let step = axes.step_at(pointer);
+        let row = |(curve, smoothed): (&Curve<'a>, &Arc<Vec<f64>>)| {
+            let steps = &curve.run.log.steps;
+            let at = nearest(steps.len(), |at| steps[at].step as f64, step)?;
+            let [loss, smoothed] = [steps[at].loss, smoothed[at]].map(|loss| format!("{loss:.4}"));
+            Some((*curve, [steps[at].step.to_string(), loss, smoothed]))
+        };
+        curves.iter().zip(&smoothed).filter_map(row).collect()
+    });
 
-    plot_title(
-        ui,
-        "Held-out boxes",
-        "mean IoU solid, share with IoU of at least 0.5 dashed",
-    );
-    let axes = Axes {
-        log_x: options.log_steps,
-        log_y: false,
-    };
-    let response = axes
-        .plot("iou", height, &steps, tokens)
-        .include_y(0.0)
-        .show(ui, |plot| {
-            for curve in curves {
-                let evaluations = &curve.run.log.evaluations;
-                let points = |value: fn(&super::watch::EvaluationPoint) -> f64| -> Vec<[f64; 2]> {
-                    evaluations
-                        .iter()
-                        .filter_map(|point| axes.point(point.step as f64, value(point)))
-                        .collect()
-                };
-                let iou = points(|point| point.mean_iou);
-                let line = Line::new(&curve.run.name, PlotPoints::from(iou.clone()));
-                plot.line(line.color(curve.color).width(2.0).allow_hover(false));
-                plot.points(
-                    Points::new("", PlotPoints::from(iou))
-                        .color(curve.color)
-                        .radius(3.0)
-                        .allow_hover(false),
-                );
-                let line = Line::new("", PlotPoints::from(points(|point| point.accuracy_50)));
-                plot.line(
-                    line.color(curve.color)
-                        .width(1.5)
-                        .style(LineStyle::dashed_dense())
-                        .allow_hover(false),
-                );
-            }
-            mark_pointer(plot, tokens);
-            plot.pointer_coordinate()
-        });
-    hover(
-        response.response,
-        response.inner,
-        ["step", "mean IoU", "IoU ≥ 0.5"],
-        |pointer| {
-            let step = axes.step_at(pointer);
-            let row = |curve: &Curve<'a>| {
-                let points = &curve.run.log.evaluations;
-                let at = nearest(points.len(), |at| points[at].step as f64, step)?;
-                let share = format!("{:.1} %", points[at].accuracy_50 * 100.0);
-                Some((
-                    *curve,
-                    [
-                        points[at].step.to_string(),
-                        format!("{:.4}", points[at].mean_iou),
-                        share,
-                    ],
-                ))
+    plot_title(ui, "Held-out boxes", "mean IoU solid, share with IoU of at least 0.5 dashed");
+    let axes = Axes { log_x: options.log_steps, log_y: false };
+    let response = axes.plot("iou", height, &steps, tokens).include_y(0.0).show(ui, |plot| {
+        for curve in curves {
+            let evaluations = &curve.run.log.evaluations;
+            let points = |value: fn(&super::watch::EvaluationPoint) -> f64| -> Vec<[f64; 2]> {
+                evaluations.iter().filter_map(|point| axes.point(point.step as f64, value(point))).collect()
             };
-            curves.iter().filter_map(row).collect()
-        },
-    );
+            let iou = points(|point| point.mean_iou);
+            let line = Line::new(&curve.run.name, PlotPoints::from(iou.clone()));
+            plot.line(line.color(curve.color).width(2.0).allow_hover(false));
+            plot.points(
+                Points::new("", PlotPoints::from(iou)).color(curve.color).radius(3.0).allow_hover(false),
+            );
+            let line = Line::new("", PlotPoints::from(points(|point| point.accuracy_50)));
+            plot.line(line.color(curve.color).width(1.5).style(LineStyle::dashed_dense()).allow_hover(false));
+        }
+        mark_pointer(plot, tokens);
+        plot.pointer_coordinate()
+    });
+    hover(response.response, response.inner, ["step", "mean IoU", "IoU ≥ 0.5"], |pointer| {
+        let step = axes.step_at(pointer);
+        let row = |curve: &Curve<'a>| {
+            let points = &curve.run.log.evaluations;
+            let at = nearest(points.len(), |at| points[at].step as f64, step)?;
+            let share = format!("{:.1} %", points[at].accuracy_50 * 100.0);
+            Some((*curve, [points[at].step.to_string(), format!("{:.4}", points[at].mean_iou), share]))
+        };
+        curves.iter().filter_map(row).collect()
+    });
     Rect::from_min_size(top, vec2(width, ui.cursor().min.y - top.y))
 }
 
@@ -265,42 +201,33 @@ fn hover<'a>(
     let Some(pointer) = pointer.filter(|_| response.hovered()) else {
         return;
     };
-    egui::Tooltip::for_widget(&response)
-        .at_pointer()
-        .gap(2.0 * theme::GAP)
-        .show(|ui| {
-            ui.set_style(theme::style(ui.ctx().theme()));
-            let tokens = theme::tokens(ui.ctx());
-            ui.spacing_mut().interact_size.y = 0.0;
-            let grid =
-                egui::Grid::new("exact numbers").spacing(vec2(theme::GAP_LARGE, theme::GAP_TINY));
-            grid.show(ui, |ui| {
-                ui.label("");
-                for head in heads {
-                    ui.label(RichText::new(head).small().color(tokens.text_subdued));
+    egui::Tooltip::for_widget(&response).at_pointer().gap(2.0 * theme::GAP).show(|ui| {
+        ui.set_style(theme::style(ui.ctx().theme()));
+        let tokens = theme::tokens(ui.ctx());
+        ui.spacing_mut().interact_size.y = 0.0;
+        let grid = egui::Grid::new("exact numbers").spacing(vec2(theme::GAP_LARGE, theme::GAP_TINY));
+        grid.show(ui, |ui| {
+            ui.label("");
+            for head in heads {
+                ui.label(RichText::new(head).small().color(tokens.text_subdued));
+            }
+            ui.end_row();
+            for (curve, numbers) in rows(pointer) {
+                ui.label(RichText::new(format!("■ {}", curve.run.name)).color(curve.color));
+                for number in numbers {
+                    ui.label(RichText::new(number).monospace().color(tokens.text_strong));
                 }
                 ui.end_row();
-                for (curve, numbers) in rows(pointer) {
-                    ui.label(RichText::new(format!("■ {}", curve.run.name)).color(curve.color));
-                    for number in numbers {
-                        ui.label(RichText::new(number).monospace().color(tokens.text_strong));
-                    }
-                    ui.end_row();
-                }
-            });
+            }
         });
+    });
 }
 
 fn mark_pointer(plot: &mut egui_plot::PlotUi<'_>, tokens: &Tokens) {
     if plot.response().hovered()
         && let Some(pointer) = plot.pointer_coordinate()
     {
-        plot.vline(
-            VLine::new("", pointer.x)
-                .color(tokens.text_subdued)
-                .width(1.0)
-                .allow_hover(false),
-        );
+        plot.vline(VLine::new("", pointer.x).color(tokens.text_subdued).width(1.0).allow_hover(false));
     }
 }
 
@@ -319,11 +246,7 @@ fn partition(count: usize, is_below: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low.midpoint(high);
-        if is_below(middle) {
-            low = middle + 1
-        } else {
-            high = middle
-        }
+        if is_below(middle) { low = middle + 1 } else { high = middle }
     }
     low
 }
@@ -335,11 +258,7 @@ fn nearest(count: usize, step: impl Fn(usize) -> f64, wanted: f64) -> Option<usi
         .into_iter()
         .flatten()
         .filter(|at| *at < count)
-        .min_by(|a, b| {
-            (step(*a) - wanted)
-                .abs()
-                .total_cmp(&(step(*b) - wanted).abs())
-        })
+        .min_by(|a, b| (step(*a) - wanted).abs().total_cmp(&(step(*b) - wanted).abs()))
 }
 
 /// Linear or logarithmic axes: egui_plot knows linear ones only, so logarithms are plotted and the
@@ -352,25 +271,13 @@ struct Axes {
 
 impl Axes {
     fn point(self, step: f64, value: f64) -> Option<[f64; 2]> {
-        let x = if self.log_x {
-            step.max(1.0).log10()
-        } else {
-            step
-        };
-        let y = if self.log_y {
-            (value > 0.0).then(|| value.log10())?
-        } else {
-            value
-        };
+        let x = if self.log_x { step.max(1.0).log10() } else { step };
+        let y = if self.log_y { (value > 0.0).then(|| value.log10())? } else { value };
         y.is_finite().then_some([x, y])
     }
 
     fn step_at(self, point: PlotPoint) -> f64 {
-        if self.log_x {
-            10f64.powf(point.x)
-        } else {
-            point.x
-        }
+        if self.log_x { 10f64.powf(point.x) } else { point.x }
     }
 
     /// The steps between the edges of the plot.
@@ -392,33 +299,21 @@ impl Axes {
             .set_margin_fraction(vec2(0.01, 0.08))
             .y_axis_min_width(44.0)
             .grid_color(tokens.line)
-            .x_axis_formatter(move |mark, range| {
-                if self.log_x {
-                    power(mark.value, range)
-                } else {
-                    plain(mark.value)
-                }
-            })
-            .y_axis_formatter(move |mark, range| {
-                if self.log_y {
-                    power(mark.value, range)
-                } else {
-                    plain(mark.value)
-                }
-            });
+            .x_axis_formatter(
+                move |mark, range| {
+                    if self.log_x { power(mark.value, range) } else { plain(mark.value) }
+                },
+            )
+            .y_axis_formatter(
+                move |mark, range| {
+                    if self.log_y { power(mark.value, range) } else { plain(mark.value) }
+                },
+            );
         for step in steps {
             plot = plot.include_x(self.point(*step as f64, 1.0).map_or(0.0, |[x, _]| x));
         }
-        let plot = if self.log_x {
-            plot.x_grid_spacer(decades)
-        } else {
-            plot
-        };
-        if self.log_y {
-            plot.y_grid_spacer(decades)
-        } else {
-            plot
-        }
+        let plot = if self.log_x { plot.x_grid_spacer(decades) } else { plot };
+        if self.log_y { plot.y_grid_spacer(decades) } else { plot }
     }
 }
 
@@ -447,21 +342,13 @@ fn power(exponent: f64, visible: &RangeInclusive<f64>) -> String {
         span if span < 3.0 => &[1, 2, 5],
         _ => &[1],
     };
-    if named.contains(&leading) {
-        plain(value)
-    } else {
-        String::new()
-    }
+    if named.contains(&leading) { plain(value) } else { String::new() }
 }
 
 fn plain(value: f64) -> String {
     let text = format!("{value:.4}");
     let short = text.trim_end_matches('0').trim_end_matches('.');
-    if short == "-0" {
-        "0".to_owned()
-    } else {
-        short.to_owned()
-    }
+    if short == "-0" { "0".to_owned() } else { short.to_owned() }
 }
 
 /// All data of these runs, one row a step or evaluation, raw and smoothed.
@@ -477,18 +364,11 @@ pub fn csv(runs: &[&RunView], smoothing: f64) -> String {
             run.name.clone()
         };
         for (point, smoothed) in log.steps.iter().zip(smoothed) {
-            let _ = writeln!(
-                text,
-                "{name},{},{},{smoothed},{},,",
-                point.step, point.loss, point.learning_rate
-            );
+            let _ =
+                writeln!(text, "{name},{},{},{smoothed},{},,", point.step, point.loss, point.learning_rate);
         }
         for point in &log.evaluations {
-            let _ = writeln!(
-                text,
-                "{name},{},,,,{},{}",
-                point.step, point.mean_iou, point.accuracy_50
-            );
+            let _ = writeln!(text, "{name},{},,,,{},{}", point.step, point.mean_iou, point.accuracy_50);
         }
     }
     text
@@ -500,10 +380,7 @@ mod tests {
 
     #[test]
     fn smoothing_starts_at_the_data_and_ignores_gaps() {
-        assert_eq!(
-            smooth([4.0, 4.0, 4.0].into_iter(), 0.9),
-            [4.0, 4.0, 4.0].map(|v: f64| v)
-        );
+        assert_eq!(smooth([4.0, 4.0, 4.0].into_iter(), 0.9), [4.0, 4.0, 4.0].map(|v: f64| v));
         assert_eq!(smooth([1.0, 2.0].into_iter(), 0.0), [1.0, 2.0]);
         let with_gap = smooth([1.0, f64::NAN, 1.0].into_iter(), 0.5);
         assert!(with_gap.iter().all(|value| (value - 1.0).abs() < 1e-12));
@@ -511,9 +388,7 @@ mod tests {
 
     #[test]
     fn thinning_keeps_the_extremes_and_the_order() {
-        let mut points: Vec<[f64; 2]> = (0..50_000)
-            .map(|at| [f64::from(at), f64::from(at % 7)])
-            .collect();
+        let mut points: Vec<[f64; 2]> = (0..50_000).map(|at| [f64::from(at), f64::from(at % 7)]).collect();
         points[31_234][1] = 99.0;
         let thinned = thin(points, 2000);
         assert!(thinned.len() <= 2002);
@@ -525,10 +400,7 @@ mod tests {
     fn the_nearest_step_is_found() {
         let steps = [1.0, 5.0, 10.0];
         let find = |wanted| nearest(steps.len(), |at| steps[at], wanted);
-        assert_eq!(
-            (find(-3.0), find(4.0), find(7.6), find(99.0)),
-            (Some(0), Some(1), Some(2), Some(2))
-        );
+        assert_eq!((find(-3.0), find(4.0), find(7.6), find(99.0)), (Some(0), Some(1), Some(2), Some(2)));
         assert_eq!(nearest(0, |_| 0.0, 1.0), None);
         assert_eq!(visible_range(3, |at| steps[at], &(4.0..=6.0)), 0..3);
     }

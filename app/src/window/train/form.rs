@@ -63,52 +63,30 @@ impl RunForm {
         {
             self.data = recent.display().to_string();
         }
-        widgets::form_row(ui, "Stage", |ui| {
-            choice(ui, "stage", &mut self.stage, &STAGES)
-        });
+        widgets::form_row(ui, "Stage", |ui| choice(ui, "stage", &mut self.stage, &STAGES));
         widgets::form_row(ui, "Data set", |ui| {
-            let (field, choose) = widgets::text_field_with_button(
-                ui,
-                &mut self.data,
-                "Folder made by data build",
-                "Choose…",
-            );
+            let (field, choose) =
+                widgets::text_field_with_button(ui, &mut self.data, "Folder made by data build", "Choose…");
             if choose {
                 self.data_picker.folder(ui.ctx(), Path::new(&self.data));
             }
             field
         });
         widgets::form_row(ui, "Model", |ui| {
-            let (field, choose) = widgets::text_field_with_button(
-                ui,
-                &mut self.model,
-                "Bundled tiny model",
-                "Choose…",
-            );
+            let (field, choose) =
+                widgets::text_field_with_button(ui, &mut self.model, "Bundled tiny model", "Choose…");
             if choose {
                 self.model_picker.folder(ui.ctx(), Path::new(&self.model));
             }
             field
         });
-        widgets::form_row(ui, "Preset", |ui| {
-            choice(ui, "preset", &mut self.preset, &PRESETS)
-        });
-        widgets::form_row(ui, "Device", |ui| {
-            device_choice(ui, "train device", &mut self.device)
-        });
-        widgets::form_row(ui, "Steps", |ui| {
-            widgets::text_field(ui, &mut self.steps, "As the preset says")
-        });
+        widgets::form_row(ui, "Preset", |ui| choice(ui, "preset", &mut self.preset, &PRESETS));
+        widgets::form_row(ui, "Device", |ui| device_choice(ui, "train device", &mut self.device));
+        widgets::form_row(ui, "Steps", |ui| widgets::text_field(ui, &mut self.steps, "As the preset says"));
         let free = free_name(&shared.settings.runs_folder, &self.stage);
-        widgets::form_row(ui, "Run name", |ui| {
-            widgets::text_field(ui, &mut self.name, &free)
-        });
+        widgets::form_row(ui, "Run name", |ui| widgets::text_field(ui, &mut self.name, &free));
 
-        let name = if self.name.trim().is_empty() {
-            free
-        } else {
-            self.name.trim().to_owned()
-        };
+        let name = if self.name.trim().is_empty() { free } else { self.name.trim().to_owned() };
         let run = self.new_run(&shared.settings.runs_folder.join(name));
         let problem = self.problem();
         let mut started = None;
@@ -116,11 +94,7 @@ impl RunForm {
             if widgets::primary_button(ui, problem.is_none(), "Start run").clicked() {
                 started = Some(run.clone());
             }
-            if ui
-                .button("Copy command")
-                .on_hover_text(run.command_line())
-                .clicked()
-            {
+            if ui.button("Copy command").on_hover_text(run.command_line()).clicked() {
                 ui.ctx().copy_text(run.command_line());
             }
         });
@@ -141,13 +115,7 @@ impl RunForm {
         if !self.model.trim().is_empty() && !Path::new(self.model.trim()).is_dir() {
             return Some("The model folder does not exist.");
         }
-        if !self.steps.trim().is_empty()
-            && !self
-                .steps
-                .trim()
-                .parse::<u64>()
-                .is_ok_and(|steps| steps > 0)
-        {
+        if !self.steps.trim().is_empty() && !self.steps.trim().parse::<u64>().is_ok_and(|steps| steps > 0) {
             return Some("Steps must be a whole number above zero.");
         }
         let separators: &[char] = &['/', '\\'];
@@ -160,8 +128,7 @@ impl RunForm {
     fn new_run(&self, folder: &Path) -> NewRun {
         let model = self.model.trim();
         let mut arguments = vec!["train".to_owned(), self.stage.clone()];
-        let mut option =
-            |name: &str, value: &str| arguments.extend([name.to_owned(), value.to_owned()]);
+        let mut option = |name: &str, value: &str| arguments.extend([name.to_owned(), value.to_owned()]);
         option("--data", self.data.trim());
         option("--model", if model.is_empty() { "tiny" } else { model });
         option("--run", &folder.display().to_string());
@@ -170,10 +137,7 @@ impl RunForm {
         if !self.steps.trim().is_empty() {
             option("--set", &format!("steps={}", self.steps.trim()));
         }
-        NewRun {
-            folder: folder.to_owned(),
-            arguments,
-        }
+        NewRun { folder: folder.to_owned(), arguments }
     }
 }
 
@@ -207,16 +171,12 @@ impl NewRun {
     /// Going on with a run that was stopped or interrupted; its configuration says the rest.
     pub fn resume(folder: &Path, config: &RunConfig) -> Self {
         let mut arguments = vec!["train".to_owned(), config.stage.clone()];
-        let mut option =
-            |name: &str, value: &str| arguments.extend([name.to_owned(), value.to_owned()]);
+        let mut option = |name: &str, value: &str| arguments.extend([name.to_owned(), value.to_owned()]);
         option("--data", &config.data);
         option("--model", &config.model);
         option("--run", &folder.display().to_string());
         arguments.push("--resume".to_owned());
-        Self {
-            folder: folder.to_owned(),
-            arguments,
-        }
+        Self { folder: folder.to_owned(), arguments }
     }
 
     /// As one would type it.
@@ -228,10 +188,7 @@ impl NewRun {
                 argument.clone()
             }
         });
-        std::iter::once("spatial-ladder".to_owned())
-            .chain(quoted)
-            .collect::<Vec<_>>()
-            .join(" ")
+        std::iter::once("spatial-ladder".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
     }
 
     /// Starts the process, detached: it outlives the window, and the terminal that opened the window.
@@ -252,11 +209,7 @@ impl NewRun {
         let begins = output.metadata().map_or(0, |meta| meta.len());
         let errors = output.try_clone().map_err(|error| fail(&console, error))?;
         let mut command = Command::new(program);
-        command
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors);
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(output).stderr(errors);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         #[cfg(windows)]
@@ -269,12 +222,7 @@ impl NewRun {
             );
         }
         let child = command.spawn().map_err(|error| fail(program, error))?;
-        Ok(StartedRun {
-            folder: self.folder.clone(),
-            child,
-            console,
-            begins,
-        })
+        Ok(StartedRun { folder: self.folder.clone(), child, console, begins })
     }
 }
 
@@ -288,8 +236,7 @@ pub struct RunConfig {
 
 impl RunConfig {
     pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
     }
 }
@@ -329,9 +276,7 @@ impl StartedRun {
         let read = || -> std::io::Result<String> {
             let mut file = File::open(&self.console)?;
             let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(
-                self.begins.max(length.saturating_sub(CONSOLE_TAIL)),
-            ))?;
+            file.seek(SeekFrom::Start(self.begins.max(length.saturating_sub(CONSOLE_TAIL))))?;
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
             Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
@@ -345,25 +290,17 @@ pub fn runs_folder_ui(ui: &mut Ui, folder: &Path, picker: &mut Picker) -> Option
     let tokens = theme::tokens(ui.ctx());
     ui.horizontal(|ui| {
         ui.label(RichText::new("Runs").strong().color(tokens.text_strong));
-        let name = folder.file_name().map_or_else(
-            || folder.display().to_string(),
-            |n| n.to_string_lossy().into_owned(),
-        );
+        let name = folder
+            .file_name()
+            .map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            if ui
-                .button("Folder…")
-                .on_hover_text("Choose the folder whose runs are listed")
-                .clicked()
-            {
+            if ui.button("Folder…").on_hover_text("Choose the folder whose runs are listed").clicked() {
                 picker.folder(ui.ctx(), folder);
             }
             ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                let label = egui::Label::new(
-                    RichText::new(format!("in {name}"))
-                        .small()
-                        .color(tokens.text_subdued),
-                )
-                .truncate();
+                let label =
+                    egui::Label::new(RichText::new(format!("in {name}")).small().color(tokens.text_subdued))
+                        .truncate();
                 ui.add(label).on_hover_text(folder.display().to_string());
             });
         });
@@ -377,11 +314,7 @@ mod tests {
 
     #[test]
     fn the_form_says_what_it_will_run() {
-        let form = RunForm {
-            data: "my data".into(),
-            steps: "50".into(),
-            ..RunForm::default()
-        };
+        let form = RunForm { data: "my data".into(), steps: "50".into(), ..RunForm::default() };
         let run = form.new_run(Path::new("runs/perception-001"));
         assert_eq!(
             run.command_line(),
@@ -393,43 +326,12 @@ mod tests {
     #[test]
     fn wrong_entries_are_named() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let good = || RunForm {
-            data: dir.path().display().to_string(),
-            ..RunForm::default()
-        };
+        let good = || RunForm { data: dir.path().display().to_string(), ..RunForm::default() };
         assert_eq!(good().problem(), None);
-        assert!(
-            RunForm {
-                data: String::new(),
-                ..good()
-            }
-            .problem()
-            .is_some()
-        );
-        assert!(
-            RunForm {
-                steps: "many".into(),
-                ..good()
-            }
-            .problem()
-            .is_some()
-        );
-        assert!(
-            RunForm {
-                name: "../up".into(),
-                ..good()
-            }
-            .problem()
-            .is_some()
-        );
-        assert!(
-            RunForm {
-                model: "/no/such".into(),
-                ..good()
-            }
-            .problem()
-            .is_some()
-        );
+        assert!(RunForm { data: String::new(), ..good() }.problem().is_some());
+        assert!(RunForm { steps: "many".into(), ..good() }.problem().is_some());
+        assert!(RunForm { name: "../up".into(), ..good() }.problem().is_some());
+        assert!(RunForm { model: "/no/such".into(), ..good() }.problem().is_some());
     }
 
     #[test]

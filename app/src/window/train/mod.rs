@@ -93,9 +93,7 @@ impl TrainWorkspace {
             .size_range(320.0..=560.0)
             .frame(theme::panel_frame(tokens))
             .show(ui, |ui| self.side_ui(ui, shared, &runs));
-        egui::CentralPanel::default()
-            .frame(theme::panel_frame(tokens))
-            .show(ui, |ui| self.run_ui(ui, &runs));
+        egui::CentralPanel::default().frame(theme::panel_frame(tokens)).show(ui, |ui| self.run_ui(ui, &runs));
         self.finish_exports(ui, &runs);
         // A process started here may end without writing a word.
         if !self.started.is_empty() {
@@ -136,11 +134,10 @@ impl TrainWorkspace {
 
     fn side_ui(&mut self, ui: &mut Ui, shared: &mut Shared, runs: &[RunView]) {
         let mut started = None;
-        let header = egui::CollapsingHeader::new(RichText::new("New run").strong())
-            .open(Some(self.form_open));
+        let header =
+            egui::CollapsingHeader::new(RichText::new("New run").strong()).open(Some(self.form_open));
         let header = header.show_unindented(ui, |ui| {
-            theme::card_frame(theme::tokens(ui.ctx()))
-                .show(ui, |ui| started = self.form.ui(ui, shared));
+            theme::card_frame(theme::tokens(ui.ctx())).show(ui, |ui| started = self.form.ui(ui, shared));
         });
         if header.header_response.clicked() {
             self.form_open = !self.form_open;
@@ -154,17 +151,13 @@ impl TrainWorkspace {
             self.failure = None;
         }
         ui.add_space(theme::GAP);
-        if let Some(folder) =
-            form::runs_folder_ui(ui, &shared.settings.runs_folder, &mut self.folder_picker)
+        if let Some(folder) = form::runs_folder_ui(ui, &shared.settings.runs_folder, &mut self.folder_picker)
         {
             self.open(&folder, shared);
         }
         if runs.is_empty() {
-            let text = if self.watcher.is_settled() {
-                "No runs in this folder yet."
-            } else {
-                "Looking for runs…"
-            };
+            let text =
+                if self.watcher.is_settled() { "No runs in this folder yet." } else { "Looking for runs…" };
             widgets::subdued(ui, text);
             return;
         }
@@ -179,9 +172,7 @@ impl TrainWorkspace {
                     let root = run.dir.root();
                     let selected = shown.as_deref() == Some(root);
                     let drawn = selected || self.overlaid.contains(root);
-                    let color = drawn
-                        .then(|| self.color_of(runs, shown.as_deref(), root, ui))
-                        .flatten();
+                    let color = drawn.then(|| self.color_of(runs, shown.as_deref(), root, ui)).flatten();
                     let row = run_row(ui, run, selected, color, range.start + at);
                     if row.toggled && !selected && !self.overlaid.remove(root) {
                         self.overlaid.insert(root.to_owned());
@@ -196,24 +187,14 @@ impl TrainWorkspace {
     /// The runs whose curves are drawn: the shown one first.
     fn drawn<'a>(&self, runs: &'a [RunView], shown: Option<&Path>) -> Vec<&'a RunView> {
         let first = runs.iter().filter(|run| Some(run.dir.root()) == shown);
-        let others = runs
-            .iter()
-            .filter(|run| Some(run.dir.root()) != shown && self.overlaid.contains(run.dir.root()));
+        let others =
+            runs.iter().filter(|run| Some(run.dir.root()) != shown && self.overlaid.contains(run.dir.root()));
         first.chain(others).collect()
     }
 
-    fn color_of(
-        &self,
-        runs: &[RunView],
-        shown: Option<&Path>,
-        root: &Path,
-        ui: &Ui,
-    ) -> Option<Color32> {
+    fn color_of(&self, runs: &[RunView], shown: Option<&Path>, root: &Path, ui: &Ui) -> Option<Color32> {
         let series = &theme::tokens(ui.ctx()).series;
-        let at = self
-            .drawn(runs, shown)
-            .iter()
-            .position(|run| run.dir.root() == root)?;
+        let at = self.drawn(runs, shown).iter().position(|run| run.dir.root() == root)?;
         Some(series[at % series.len()])
     }
 
@@ -233,10 +214,7 @@ impl TrainWorkspace {
             .drawn(runs, Some(&root))
             .into_iter()
             .enumerate()
-            .map(|(at, run)| Curve {
-                run,
-                color: series[at % series.len()],
-            })
+            .map(|(at, run)| Curve { run, color: series[at % series.len()] })
             .collect();
         self.plots = curves::curves_ui(ui, &curves, &self.options, &mut self.cache);
     }
@@ -274,10 +252,7 @@ impl TrainWorkspace {
                 } else if matches!(
                     run.status,
                     RunStatus::Stopped | RunStatus::Interrupted | RunStatus::Failed
-                ) && ui
-                    .button("Resume")
-                    .on_hover_text("Go on from the last checkpoint")
-                    .clicked()
+                ) && ui.button("Resume").on_hover_text("Go on from the last checkpoint").clicked()
                 {
                     match RunConfig::read(&run.dir.config_path()) {
                         Ok(config) => self.start(&NewRun::resume(run.dir.root(), &config)),
@@ -286,31 +261,17 @@ impl TrainWorkspace {
                 }
             });
         });
-        let done = format!(
-            "{} of {} steps",
-            widgets::grouped(log.step()),
-            widgets::grouped(log.total_steps)
-        );
+        let done = format!("{} of {} steps", widgets::grouped(log.step()), widgets::grouped(log.total_steps));
         ui.add(
             egui::ProgressBar::new(log.progress())
                 .desired_height(6.0)
-                .fill(if run.status == RunStatus::Finished {
-                    tokens.success
-                } else {
-                    tokens.accent
-                }),
+                .fill(if run.status == RunStatus::Finished { tokens.success } else { tokens.accent }),
         );
         let mut facts = vec![done];
         if live && log.step() > 0 {
-            facts.push(format!(
-                "about {} left",
-                widgets::duration_text(log.seconds_left)
-            ));
+            facts.push(format!("about {} left", widgets::duration_text(log.seconds_left)));
             facts.push(format!("{:.1} samples a second", log.samples_per_s));
-            facts.push(format!(
-                "{} tokens a second",
-                widgets::grouped(log.tokens_per_s.max(0.0) as u64)
-            ));
+            facts.push(format!("{} tokens a second", widgets::grouped(log.tokens_per_s.max(0.0) as u64)));
         }
         if let Some(point) = log.steps.last() {
             facts.push(format!("loss {:.4}", point.loss));
@@ -321,13 +282,11 @@ impl TrainWorkspace {
         }
         ui.label(RichText::new(facts.join("   ·   ")).color(tokens.text));
         if let Some(message) = run.problem.as_ref().or(log.message.as_ref()) {
-            ui.label(
-                RichText::new(message).color(if run.status == RunStatus::Failed {
-                    tokens.danger
-                } else {
-                    tokens.warning
-                }),
-            );
+            ui.label(RichText::new(message).color(if run.status == RunStatus::Failed {
+                tokens.danger
+            } else {
+                tokens.warning
+            }));
         }
     }
 
@@ -341,18 +300,10 @@ impl TrainWorkspace {
             ui.checkbox(&mut self.options.log_loss, "Log loss");
             ui.checkbox(&mut self.options.log_steps, "Log steps");
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                if ui
-                    .button("PNG…")
-                    .on_hover_text("Save a picture of both plots")
-                    .clicked()
-                {
+                if ui.button("PNG…").on_hover_text("Save a picture of both plots").clicked() {
                     self.export.png.new_file(ui.ctx(), "curves.png");
                 }
-                if ui
-                    .button("CSV…")
-                    .on_hover_text("Save all numbers of the runs drawn")
-                    .clicked()
-                {
+                if ui.button("CSV…").on_hover_text("Save all numbers of the runs drawn").clicked() {
                     self.export.csv.new_file(ui.ctx(), "curves.csv");
                 }
                 if let Some(note) = &self.export.note {
@@ -364,13 +315,10 @@ impl TrainWorkspace {
 
     fn finish_exports(&mut self, ui: &Ui, runs: &[RunView]) {
         if let Some(path) = self.export.csv.poll() {
-            let shown =
-                shown_run(runs, self.selected.as_deref()).map(|run| run.dir.root().to_owned());
+            let shown = shown_run(runs, self.selected.as_deref()).map(|run| run.dir.root().to_owned());
             let text = curves::csv(&self.drawn(runs, shown.as_deref()), self.options.smoothing);
-            self.export.note = Some(saved_note(
-                &path,
-                std::fs::write(&path, text).map_err(|error| error.to_string()),
-            ));
+            self.export.note =
+                Some(saved_note(&path, std::fs::write(&path, text).map_err(|error| error.to_string())));
         }
         if let Some(path) = self.export.png.poll() {
             screenshot::request(ui.ctx(), screenshot::Purpose::Plots);
@@ -395,9 +343,7 @@ fn saved_note(path: &Path, result: Result<(), String>) -> String {
 
 /// The chosen run, or the newest.
 fn shown_run<'a>(runs: &'a [RunView], selected: Option<&Path>) -> Option<&'a RunView> {
-    runs.iter()
-        .find(|run| Some(run.dir.root()) == selected)
-        .or(runs.first())
+    runs.iter().find(|run| Some(run.dir.root()) == selected).or(runs.first())
 }
 
 fn status_text(run: &RunView, tokens: &theme::Tokens) -> (&'static str, Color32) {
@@ -418,18 +364,10 @@ struct RunRow {
     toggled: bool,
 }
 
-fn run_row(
-    ui: &mut Ui,
-    run: &RunView,
-    selected: bool,
-    color: Option<Color32>,
-    number: usize,
-) -> RunRow {
+fn run_row(ui: &mut Ui, run: &RunView, selected: bool, color: Option<Color32>, number: usize) -> RunRow {
     let tokens = theme::tokens(ui.ctx());
-    let (rect, response) = ui.allocate_exact_size(
-        vec2(ui.available_width(), theme::RUN_ROW_HEIGHT),
-        Sense::click(),
-    );
+    let (rect, response) =
+        ui.allocate_exact_size(vec2(ui.available_width(), theme::RUN_ROW_HEIGHT), Sense::click());
     let (status, status_color) = status_text(run, tokens);
     response.widget_info(|| {
         let label = format!("Run {}: {status}", run.name);
@@ -445,13 +383,8 @@ fn run_row(
     if let Some(color) = color {
         ui.painter().circle_filled(mark.center(), 6.0, color);
     } else {
-        let line = if toggle.hovered() {
-            tokens.text
-        } else {
-            tokens.text_subdued
-        };
-        ui.painter()
-            .circle_stroke(mark.center(), 6.0, egui::Stroke::new(1.5, line));
+        let line = if toggle.hovered() { tokens.text } else { tokens.text_subdued };
+        ui.painter().circle_stroke(mark.center(), 6.0, egui::Stroke::new(1.5, line));
     }
     let text = Rect::from_min_max(
         pos2(mark.right() + 4.0, rect.top() + 3.0),
@@ -461,25 +394,13 @@ fn run_row(
     let (name, state) = top.split_left_right_at_x(top.right() - 80.0);
     widgets::paint_line(ui, name, &run.name, TextStyle::Body, tokens.text_strong);
     let font = TextStyle::Small.resolve(ui.style());
-    ui.painter().text(
-        state.right_center(),
-        egui::Align2::RIGHT_CENTER,
-        status,
-        font,
-        status_color,
-    );
-    let mut facts = format!(
-        "{} of {} steps",
-        widgets::grouped(run.log.step()),
-        widgets::grouped(run.log.total_steps)
-    );
+    ui.painter().text(state.right_center(), egui::Align2::RIGHT_CENTER, status, font, status_color);
+    let mut facts =
+        format!("{} of {} steps", widgets::grouped(run.log.step()), widgets::grouped(run.log.total_steps));
     if let Some(point) = run.log.evaluations.last() {
         facts.push_str(&format!(" · mean IoU {:.3}", point.mean_iou));
     }
     widgets::paint_line(ui, bottom, &facts, TextStyle::Small, tokens.text_subdued);
     let toggled = toggle.on_hover_text("Draw this run's curves too").clicked();
-    RunRow {
-        clicked: response.clicked() && !toggled,
-        toggled,
-    }
+    RunRow { clicked: response.clicked() && !toggled, toggled }
 }

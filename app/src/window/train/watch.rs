@@ -58,42 +58,19 @@ impl RunLog {
 
     fn add(&mut self, timed: Timed) {
         match &timed.event {
-            Event::Started {
-                stage,
-                total_steps,
-                parameters,
-                device,
-                ..
-            } => {
+            Event::Started { stage, total_steps, parameters, device, .. } => {
                 self.stage.clone_from(stage);
                 self.device.clone_from(device);
                 self.total_steps = *total_steps;
                 self.parameters = *parameters;
             }
-            Event::Step {
-                step,
-                loss,
-                learning_rate,
-                samples_per_s,
-                tokens_per_s,
-                seconds_left,
-                ..
-            } => {
-                self.steps.push(StepPoint {
-                    step: *step,
-                    loss: *loss,
-                    learning_rate: *learning_rate,
-                });
+            Event::Step { step, loss, learning_rate, samples_per_s, tokens_per_s, seconds_left, .. } => {
+                self.steps.push(StepPoint { step: *step, loss: *loss, learning_rate: *learning_rate });
                 self.samples_per_s = *samples_per_s;
                 self.tokens_per_s = *tokens_per_s;
                 self.seconds_left = *seconds_left;
             }
-            Event::Evaluation {
-                step,
-                mean_iou,
-                accuracy_50,
-                ..
-            } => {
+            Event::Evaluation { step, mean_iou, accuracy_50, .. } => {
                 self.evaluations.push(EvaluationPoint {
                     step: *step,
                     mean_iou: *mean_iou,
@@ -106,10 +83,8 @@ impl RunLog {
             Event::Resumed { .. } => self.message = None,
             Event::Checkpoint { .. } | Event::Stopped { .. } | Event::Finished { .. } => {}
         }
-        if !matches!(
-            timed.event,
-            Event::Evaluation { .. } | Event::Checkpoint { .. } | Event::Warning { .. }
-        ) {
+        if !matches!(timed.event, Event::Evaluation { .. } | Event::Checkpoint { .. } | Event::Warning { .. })
+        {
             self.last_state = Some(timed);
         }
     }
@@ -142,10 +117,7 @@ struct Watch {
 
 impl Watch {
     fn new(folder: PathBuf) -> Self {
-        Self {
-            folder,
-            runs: Vec::new(),
-        }
+        Self { folder, runs: Vec::new() }
     }
 
     /// Looks at the disk once. Runs come newest first.
@@ -153,14 +125,12 @@ impl Watch {
         let mut known = std::mem::take(&mut self.runs);
         for dir in RunDir::list(&self.folder) {
             let at = known.iter().position(|run| run.dir.root() == dir.root());
-            let run = at
-                .map(|at| known.swap_remove(at))
-                .unwrap_or_else(|| Watched {
-                    tail: EventTail::new(dir.events_path()),
-                    dir,
-                    log: Arc::default(),
-                    problem: None,
-                });
+            let run = at.map(|at| known.swap_remove(at)).unwrap_or_else(|| Watched {
+                tail: EventTail::new(dir.events_path()),
+                dir,
+                log: Arc::default(),
+                problem: None,
+            });
             self.runs.push(run);
         }
         self.runs.iter_mut().map(Watched::poll).collect()
@@ -214,10 +184,7 @@ pub struct RunWatcher {
 
 impl RunWatcher {
     pub fn new(ctx: &egui::Context, folder: &Path) -> Self {
-        let state = State {
-            folder: folder.to_owned(),
-            ..State::default()
-        };
+        let state = State { folder: folder.to_owned(), ..State::default() };
         let state = Arc::new((Mutex::new(state), Condvar::new()));
         let (for_thread, ctx) = (state.clone(), ctx.clone());
         let spawned = std::thread::Builder::new()
@@ -231,11 +198,7 @@ impl RunWatcher {
 
     /// The runs as last seen, newest first; shared, not copied.
     pub fn runs(&self) -> Arc<Vec<RunView>> {
-        self.state
-            .0
-            .lock()
-            .map(|state| state.runs.clone())
-            .unwrap_or_default()
+        self.state.0.lock().map(|state| state.runs.clone()).unwrap_or_default()
     }
 
     /// The folder has been read at least once.
@@ -285,14 +248,7 @@ fn watch_until_closed(shared: &(Mutex<State>, Condvar), ctx: &egui::Context) {
         let runs = watch.poll();
         let now: Vec<_> = runs
             .iter()
-            .map(|run| {
-                (
-                    run.status,
-                    run.stop_requested,
-                    run.log.steps.len(),
-                    run.log.evaluations.len(),
-                )
-            })
+            .map(|run| (run.status, run.stop_requested, run.log.steps.len(), run.log.evaluations.len()))
             .collect();
         let Ok(mut state) = shared.0.lock() else {
             return;
@@ -341,11 +297,7 @@ mod tests {
         let mut watch = Watch::new(dir.path().to_owned());
         let runs = watch.poll();
         assert_eq!((runs.len(), runs[0].log.step()), (1, 4));
-        assert_eq!(
-            runs[0].status,
-            RunStatus::Interrupted,
-            "no process works on it"
-        );
+        assert_eq!(runs[0].status, RunStatus::Interrupted, "no process works on it");
         log.write(step(5)).expect("written");
         assert_eq!(watch.poll()[0].log.steps.len(), 5);
         EventLog::rewind(&run.events_path(), 2).expect("rewound");
