@@ -27,7 +27,9 @@ use std::ops::Range;
 use std::path::Path;
 use text::TextModel;
 use vision::VisionTower;
-use weights::{NamedTensor, Weights, write_safetensors};
+#[cfg(not(target_arch = "wasm32"))]
+use weights::write_safetensors;
+use weights::{NamedTensor, Weights};
 
 /// The whole model. On a device with autodiff (`device.autodiff()`) its parameters take gradients;
 /// `model.valid()` is the same model without.
