@@ -13,16 +13,11 @@ const ROWS: u32 = 4;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let out = args
-        .next()
-        .ok_or("usage: contact_sheet OUT.png [SEED | --catalogue | VSI_META.json]")?;
+    let out = args.next().ok_or("usage: contact_sheet OUT.png [SEED | --catalogue | VSI_META.json]")?;
     let source = args.next().unwrap_or_else(|| "0".to_owned());
     if source == "--bench" {
         for (w, h) in [(640, 480), (224, 168)] {
-            println!(
-                "{:?}",
-                spatial_ladder::render::benchmark(w, h, std::time::Duration::from_secs(3))
-            );
+            println!("{:?}", spatial_ladder::render::benchmark(w, h, std::time::Duration::from_secs(3)));
         }
         return Ok(());
     }
@@ -31,15 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let first = args.next().map_or(Ok(0), |n| n.parse::<usize>())?;
     let rooms: Vec<Scene> = match source.parse::<u64>() {
-        Ok(seed) => (0..16)
-            .map(|i| generate(seed, first as u64 + i, &RoomOptions::default()))
-            .collect(),
+        Ok(seed) => (0..16).map(|i| generate(seed, first as u64 + i, &RoomOptions::default())).collect(),
         Err(_) => {
             let all = scenes::vsi_meta::read(source.as_ref())?;
-            println!(
-                "plain blocks: {:?}",
-                scenes::vsi_meta::plain_categories(&all)
-            );
+            println!("plain blocks: {:?}", scenes::vsi_meta::plain_categories(&all));
             all.into_iter().skip(first).take(16).collect()
         }
     };
@@ -52,12 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{} {}: {}", scene.name, scene.room.kind, names.join(", "));
         for camera in &cameras {
             let at = (i as u32 % COLUMNS * w, i as u32 / COLUMNS * h);
-            imageops::replace(
-                &mut sheet,
-                &renderer.render(camera).color,
-                i64::from(at.0),
-                i64::from(at.1),
-            );
+            imageops::replace(&mut sheet, &renderer.render(camera).color, i64::from(at.0), i64::from(at.1));
         }
     }
     Ok(sheet.save(out)?)
@@ -76,17 +61,10 @@ fn catalogue() -> RgbImage {
             half_extents: size * 0.5,
             rotation: yaw(0.0),
         };
-        let object = Object {
-            id: 1,
-            category: category.name.to_owned(),
-            bounds,
-            support: None,
-            style: u64::from(i),
-        };
+        let object =
+            Object { id: 1, category: category.name.to_owned(), bounds, support: None, style: u64::from(i) };
         let room = Room {
-            outline: [(-4.0, -4.0), (4.0, -4.0), (4.0, 4.0), (-4.0, 4.0)]
-                .map(|(x, y)| vec2(x, y))
-                .to_vec(),
+            outline: [(-4.0, -4.0), (4.0, -4.0), (4.0, 4.0), (-4.0, 4.0)].map(|(x, y)| vec2(x, y)).to_vec(),
             floor: 0.0,
             height: 3.0,
             area: 64.0,
@@ -100,8 +78,7 @@ fn catalogue() -> RgbImage {
             objects: vec![object],
             cameras: vec![],
         };
-        let eye =
-            bounds.center + vec3(0.55, -1.0, 0.55).normalize() * (size.length() * 1.15 + 0.12);
+        let eye = bounds.center + vec3(0.55, -1.0, 0.55).normalize() * (size.length() * 1.15 + 0.12);
         let camera = Camera {
             pose: Pose::look_at(eye.min(Vec3::new(3.9, 3.9, 2.9)), bounds.center),
             intrinsics: scenes::scannet_intrinsics(w, h),
@@ -109,12 +86,7 @@ fn catalogue() -> RgbImage {
         };
         println!("{i} {}", category.name);
         let picture = Renderer::new(&scene).render(&camera).color;
-        imageops::replace(
-            &mut sheet,
-            &picture,
-            i64::from(i % columns * w),
-            i64::from(i / columns * h),
-        );
+        imageops::replace(&mut sheet, &picture, i64::from(i % columns * w), i64::from(i / columns * h));
     }
     sheet
 }

@@ -15,7 +15,12 @@ fn sample(len: usize) -> Encoded {
     token_ids.extend((0..len as u32).map(|i| 20 + i % 900));
     Encoded {
         token_ids,
-        images: vec![PixelPatches { data, grid_thw: [1, h, w], original_size: (320, 240), resized_size: (224, 168) }],
+        images: vec![PixelPatches {
+            data,
+            grid_thw: [1, h, w],
+            original_size: (320, 240),
+            resized_size: (224, 168),
+        }],
         answer_spans: vec![],
     }
 }
@@ -48,14 +53,23 @@ fn bench() {
         let rows: Vec<i64> = (0..b).flat_map(|r| (n - 60..n).map(move |c| (r * n + c) as i64)).collect();
         let count = rows.len();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &device);
-        let logits = burn::tensor::activation::log_softmax(model.logits(hidden.reshape([b * n, h]).select(0, rows)), 1);
+        let logits = burn::tensor::activation::log_softmax(
+            model.logits(hidden.reshape([b * n, h]).select(0, rows)),
+            1,
+        );
         let targets = Tensor::<2, Int>::ones([count, 1], &device);
         let loss = logits.gather(1, targets).mean().neg();
         let t3 = t.elapsed().as_secs_f64();
         let grads = loss.backward();
         let t4 = t.elapsed().as_secs_f64();
         drop(grads);
-        println!("{round}: vision {t1:.3} text {:.3} loss {:.3} backward {:.3} total {t4:.3} cpu {:.2}", t2 - t1, t3 - t2, t4 - t3, cpu() - c);
+        println!(
+            "{round}: vision {t1:.3} text {:.3} loss {:.3} backward {:.3} total {t4:.3} cpu {:.2}",
+            t2 - t1,
+            t3 - t2,
+            t4 - t3,
+            cpu() - c
+        );
     }
     let model = burn::module::Module::valid(&model);
     let prompt = sample(70);
@@ -64,7 +78,13 @@ fn bench() {
         let options = GenerationOptions { max_new_tokens: 60, ..Default::default() };
         let t = Instant::now();
         let c = cpu();
-        let (r, time) = generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(())).unwrap();
-        println!("generate {n}: cpu {:.2}, {:.3} s, {} tokens, {time:?}", cpu() - c, t.elapsed().as_secs_f64(), r[0].token_ids.len());
+        let (r, time) =
+            generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(())).unwrap();
+        println!(
+            "generate {n}: cpu {:.2}, {:.3} s, {} tokens, {time:?}",
+            cpu() - c,
+            t.elapsed().as_secs_f64(),
+            r[0].token_ids.len()
+        );
     }
 }

@@ -35,7 +35,10 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 (1..=8192).contains(&width) && (1..=8192).contains(&height),
                 "a picture has 1 to 8192 pixels a side, not {width}×{height}"
             );
-            anyhow::ensure!(seconds > 0.0 && seconds <= 3600.0, "--seconds {seconds}: more than 0, at most 3600");
+            anyhow::ensure!(
+                seconds > 0.0 && seconds <= 3600.0,
+                "--seconds {seconds}: more than 0, at most 3600"
+            );
             let measured = render::benchmark(width, height, Duration::from_secs_f64(seconds));
             if args.json {
                 println!("{}", serde_json::to_string_pretty(&measured)?);

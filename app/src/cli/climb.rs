@@ -1,8 +1,8 @@
 //! `spatial-ladder climb`: the ladder as far as it is built, on generated rooms: data, foundation where
 //! asked for, perception, and what it brought on rooms never seen.
 
-use super::progress::{TrainingProgress, bar};
 use super::interrupt;
+use super::progress::{TrainingProgress, bar};
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
@@ -41,7 +41,13 @@ pub struct ClimbArgs {
 impl ClimbArgs {
     /// `climb --quick` with everything else at its default.
     pub fn quick() -> Self {
-        Self { quick: true, from_scratch: false, device: "auto".into(), out: "runs/climb".into(), json: false }
+        Self {
+            quick: true,
+            from_scratch: false,
+            device: "auto".into(),
+            out: "runs/climb".into(),
+            json: false,
+        }
     }
 }
 
@@ -218,9 +224,11 @@ fn evaluate(
 fn print_report(report: &Report, path: &Path) {
     eprintln!("\n{} questions about {} rooms never seen", report.test_questions, report.test_scenes);
     eprintln!("{:<24}{:>10}{:>12}{:>12}", "", "mean IoU", "IoU ≥ 0.5", "readable");
-    for (name, row) in
-        [("average box (blind)", &report.average_box), ("before stage 1", &report.untrained), ("after stage 1", &report.trained)]
-    {
+    for (name, row) in [
+        ("average box (blind)", &report.average_box),
+        ("before stage 1", &report.untrained),
+        ("after stage 1", &report.trained),
+    ] {
         eprintln!(
             "{name:<24}{:>10.3}{:>10.1} %{:>10.1} %",
             row.mean_iou,
@@ -244,5 +252,8 @@ fn print_report(report: &Report, path: &Path) {
     let curve: Vec<String> = report.curve.iter().map(|(step, iou)| format!("{step}: {iou:.3}")).collect();
     eprintln!("held-out mean IoU by step    {}", curve.join("   "));
     eprintln!("report: {}   model: {}   {:.0} s", path.display(), report.model.display(), report.seconds);
-    eprintln!("Ask it: spatial-ladder ask --model {} --image PICTURE --question \"Where is the chair?\"", report.model.display());
+    eprintln!(
+        "Ask it: spatial-ladder ask --model {} --image PICTURE --question \"Where is the chair?\"",
+        report.model.display()
+    );
 }

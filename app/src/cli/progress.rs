@@ -60,7 +60,10 @@ impl TrainingProgress {
                 ));
             }
             Event::Warning { message } => self.say(&format!("warning: {message}")),
-            Event::Checkpoint { .. } | Event::Stopped { .. } | Event::Finished { .. } | Event::Failed { .. } => {}
+            Event::Checkpoint { .. }
+            | Event::Stopped { .. }
+            | Event::Finished { .. }
+            | Event::Failed { .. } => {}
         }
     }
 

@@ -25,26 +25,15 @@ const SPECIAL: [&str; 7] = [
 const VOCABULARY: usize = 1792;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args()
-        .nth(1)
-        .ok_or("which folder? For the bundled model: assets/tiny")?;
+    let folder = std::env::args().nth(1).ok_or("which folder? For the bundled model: assets/tiny")?;
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
     let tokenizer = tokenizer()?;
     for (name, contents) in [
         ("tokenizer.json", format!("{tokenizer:#}\n")),
-        (
-            "tokenizer_config.json",
-            format!("{:#}\n", tokenizer_config()),
-        ),
-        (
-            "preprocessor_config.json",
-            format!("{:#}\n", preprocessor_config()),
-        ),
-        (
-            "generation_config.json",
-            format!("{:#}\n", generation_config()),
-        ),
+        ("tokenizer_config.json", format!("{:#}\n", tokenizer_config())),
+        ("preprocessor_config.json", format!("{:#}\n", preprocessor_config())),
+        ("generation_config.json", format!("{:#}\n", generation_config())),
         ("chat_template.jinja", CHAT_TEMPLATE.to_owned()),
     ] {
         std::fs::write(folder.join(name), contents)?;
@@ -55,11 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn tokenizer() -> Result<Value, Box<dyn Error>> {
     let alphabet = byte_alphabet();
-    let spell = |text: &str| {
-        text.bytes()
-            .map(|byte| alphabet[usize::from(byte)])
-            .collect::<String>()
-    };
+    let spell = |text: &str| text.bytes().map(|byte| alphabet[usize::from(byte)]).collect::<String>();
 
     let mut vocabulary: Vec<String> = (0..NUMBERS).map(|number| number.to_string()).collect();
     vocabulary.extend(
@@ -74,21 +59,12 @@ fn tokenizer() -> Result<Value, Box<dyn Error>> {
         }
     }
     let pieces_end = vocabulary.len();
-    let merges = learn_merges(
-        &mut vocabulary,
-        &corpus().iter().map(|word| spell(word)).collect::<Vec<_>>(),
-    )?;
-    println!(
-        "{pieces_end} tokens before merging, {} merges",
-        merges.len()
-    );
+    let merges = learn_merges(&mut vocabulary, &corpus().iter().map(|word| spell(word)).collect::<Vec<_>>())?;
+    println!("{pieces_end} tokens before merging, {} merges", merges.len());
 
     let first_special = vocabulary.len();
-    let vocab: Map<String, Value> = vocabulary
-        .into_iter()
-        .enumerate()
-        .map(|(id, token)| (token, id.into()))
-        .collect();
+    let vocab: Map<String, Value> =
+        vocabulary.into_iter().enumerate().map(|(id, token)| (token, id.into())).collect();
     if vocab.len() != first_special {
         return Err("a token is listed twice".into());
     }
@@ -102,7 +78,8 @@ fn tokenizer() -> Result<Value, Box<dyn Error>> {
             })
         })
         .collect();
-    let byte_level = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
+    let byte_level =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
     Ok(json!({
         "version": "1.0",
         "truncation": null,
@@ -132,21 +109,12 @@ fn tokenizer() -> Result<Value, Box<dyn Error>> {
 /// Everything that is one token because `words.rs` says so.
 fn pieces() -> Vec<String> {
     let spaced = |word: &&str| format!(" {word}");
-    let mut pieces: Vec<String> = words::PHRASES
-        .iter()
-        .chain(&words::MARKS)
-        .map(|s| s.to_string())
-        .collect();
+    let mut pieces: Vec<String> = words::PHRASES.iter().chain(&words::MARKS).map(|s| s.to_string()).collect();
     for word in words::CATEGORIES.iter().chain(&words::CAPITALIZED) {
         pieces.push(word.to_string());
         pieces.push(spaced(word));
     }
-    pieces.extend(
-        words::WORDS
-            .iter()
-            .chain(&words::CAPITALIZED_LATER)
-            .map(spaced),
-    );
+    pieces.extend(words::WORDS.iter().chain(&words::CAPITALIZED_LATER).map(spaced));
     pieces
 }
 
@@ -155,11 +123,7 @@ fn pieces() -> Vec<String> {
 fn split_pattern() -> String {
     let mut phrases = words::PHRASES.to_vec();
     phrases.sort_by_key(|phrase| std::cmp::Reverse(phrase.len()));
-    let mut names: Vec<&str> = words::CATEGORIES
-        .iter()
-        .copied()
-        .filter(|name| name.contains(' '))
-        .collect();
+    let mut names: Vec<&str> = words::CATEGORIES.iter().copied().filter(|name| name.contains(' ')).collect();
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     let phrases: Vec<String> = phrases.into_iter().map(escape).collect();
     let names: Vec<String> = names.into_iter().map(escape).collect();
@@ -190,10 +154,7 @@ fn escape(text: &str) -> String {
 
 /// Words to learn merges from, as the split cuts them.
 fn corpus() -> Vec<String> {
-    let listed = words::CATEGORIES
-        .iter()
-        .chain(&words::WORDS)
-        .flat_map(|name| name.split(' '));
+    let listed = words::CATEGORIES.iter().chain(&words::WORDS).flat_map(|name| name.split(' '));
     listed
         .chain(words::ENGLISH.split_whitespace())
         .flat_map(|word| [format!(" {word}"), word.to_owned()])
@@ -206,10 +167,8 @@ fn learn_merges(
     vocabulary: &mut Vec<String>,
     words: &[String],
 ) -> Result<Vec<(String, String)>, Box<dyn Error>> {
-    let mut words: Vec<Vec<String>> = words
-        .iter()
-        .map(|word| word.chars().map(|char| char.to_string()).collect())
-        .collect();
+    let mut words: Vec<Vec<String>> =
+        words.iter().map(|word| word.chars().map(|char| char.to_string()).collect()).collect();
     let mut merges = Vec::new();
     while vocabulary.len() + SPECIAL.len() < VOCABULARY {
         let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
@@ -218,11 +177,7 @@ fn learn_merges(
                 *counts.entry((&pair[0], &pair[1])).or_default() += 1;
             }
         }
-        let highest = counts
-            .values()
-            .copied()
-            .max()
-            .ok_or("no pair is left to merge")?;
+        let highest = counts.values().copied().max().ok_or("no pair is left to merge")?;
         let (left, right) = counts
             .into_iter()
             .find(|(_, count)| *count == highest)
@@ -286,12 +241,7 @@ fn preprocessor_config() -> Value {
 }
 
 fn generation_config() -> Value {
-    let id = |name: &str| {
-        SPECIAL
-            .iter()
-            .position(|s| *s == name)
-            .map(|i| VOCABULARY - SPECIAL.len() + i)
-    };
+    let id = |name: &str| SPECIAL.iter().position(|s| *s == name).map(|i| VOCABULARY - SPECIAL.len() + i);
     json!({
         "do_sample": false,
         "eos_token_id": [id("<|im_end|>"), id("<|endoftext|>")],

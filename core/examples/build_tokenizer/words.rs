@@ -271,17 +271,16 @@ pub const WORDS: [&str; 92] = [
 
 /// Words that begin a sentence, with and without a space before them; option letters among them.
 pub const CAPITALIZED: [&str; 20] = [
-    "A", "B", "C", "D", "At", "Can", "Find", "From", "How", "I", "If", "In", "It", "Locate",
-    "Please", "Point", "So", "The", "What", "Where",
+    "A", "B", "C", "D", "At", "Can", "Find", "From", "How", "I", "If", "In", "It", "Locate", "Please",
+    "Point", "So", "The", "What", "Where",
 ];
 
 /// The same, but only with a space.
 pub const CAPITALIZED_LATER: [&str; 6] = ["Which", "Then", "There", "This", "When", "You"];
 
 /// Marks and their combinations, as they stand in the text.
-pub const MARKS: [&str; 14] = [
-    ", ", "),", ").", ");", " (", " \"", "\",", "\".", "'s", "\n\t", "  ", "```", ". ", "?\n",
-];
+pub const MARKS: [&str; 14] =
+    [", ", "),", ").", ");", " (", " \"", "\",", "\".", "'s", "\n\t", "  ", "```", ". ", "?\n"];
 
 /// Everyday words, each as often as it is listed: the merges that spell words without a token of their
 /// own are learnt from these and from all of the above.

@@ -38,14 +38,8 @@ pub fn parse(text: &str) -> Parsed {
     let named = parsed.answer.matches("bbox_2d").count();
     if named > reader.seen {
         let cut = named - reader.seen;
-        let (noun, verb) = if cut == 1 {
-            ("box", "is")
-        } else {
-            ("boxes", "are")
-        };
-        reader.problems.push(format!(
-            "{cut} {noun} {verb} not in readable JSON, or cut off"
-        ));
+        let (noun, verb) = if cut == 1 { ("box", "is") } else { ("boxes", "are") };
+        reader.problems.push(format!("{cut} {noun} {verb} not in readable JSON, or cut off"));
     }
     parsed.boxes = reader.boxes;
     parsed.problems.append(&mut reader.problems);
@@ -62,18 +56,14 @@ fn split_thought<'a>(text: &'a str, parsed: &mut Parsed) -> &'a str {
         (None, Some((thought, rest))) => (thought, rest),
         (Some((before, after)), _) => {
             if !before.trim().is_empty() {
-                parsed
-                    .problems
-                    .push("there is text before the thought".to_owned());
+                parsed.problems.push("there is text before the thought".to_owned());
             }
             match after.split_once(CLOSE) {
                 Some((thought, rest)) => (thought, rest),
                 None => {
                     parsed.problems.push("the thought does not end".to_owned());
                     // An answer begun inside an unfinished thought is still an answer.
-                    after
-                        .find("<answer>")
-                        .map_or((after, ""), |at| after.split_at(at))
+                    after.find("<answer>").map_or((after, ""), |at| after.split_at(at))
                 }
             }
         }
@@ -153,8 +143,7 @@ impl BoxReader {
     }
 
     fn read_encoded(&mut self, inner: &str) -> bool {
-        self.problems
-            .push("the boxes are JSON inside a JSON string".to_owned());
+        self.problems.push("the boxes are JSON inside a JSON string".to_owned());
         self.read(inner, false);
         true
     }
@@ -180,36 +169,24 @@ impl BoxReader {
     fn take_box(&mut self, bbox: &Value, label: Option<&Value>) {
         self.seen += 1;
         let number = self.seen;
-        let numbers: Option<Vec<f32>> = bbox.as_array().and_then(|values| {
-            values
-                .iter()
-                .map(|value| value.as_f64().map(|v| v as f32))
-                .collect()
-        });
+        let numbers: Option<Vec<f32>> = bbox
+            .as_array()
+            .and_then(|values| values.iter().map(|value| value.as_f64().map(|v| v as f32)).collect());
         let Some(Ok(bbox_2d)) = numbers.map(<[f32; 4]>::try_from) else {
-            return self
-                .problems
-                .push(format!("box {number} is not four numbers"));
+            return self.problems.push(format!("box {number} is not four numbers"));
         };
         if !bbox_2d.iter().all(|value| value.is_finite()) {
-            return self
-                .problems
-                .push(format!("box {number} has a number that is too large"));
+            return self.problems.push(format!("box {number} has a number that is too large"));
         }
         let [x1, y1, x2, y2] = bbox_2d;
         if x1 >= x2 || y1 >= y2 {
-            return self.problems.push(format!(
-                "box {number} [{x1}, {y1}, {x2}, {y2}] is inverted or empty"
-            ));
+            return self.problems.push(format!("box {number} [{x1}, {y1}, {x2}, {y2}] is inverted or empty"));
         }
         let label = label.and_then(Value::as_str).unwrap_or_default().trim();
         if label.is_empty() {
             self.problems.push(format!("box {number} has no label"));
         }
-        self.boxes.push(LabelledBox {
-            label: label.to_owned(),
-            bbox_2d,
-        });
+        self.boxes.push(LabelledBox { label: label.to_owned(), bbox_2d });
     }
 }
 
@@ -221,18 +198,12 @@ mod tests {
                        {\"bbox_2d\": [5, 6, 70.5, 80], \"label\": \"trash can\"}\n]\n```";
 
     fn labels(parsed: &Parsed) -> Vec<&str> {
-        parsed
-            .boxes
-            .iter()
-            .map(|labelled| labelled.label.as_str())
-            .collect()
+        parsed.boxes.iter().map(|labelled| labelled.label.as_str()).collect()
     }
 
     #[test]
     fn reads_boxes_however_they_are_wrapped() {
-        let bare = TWO
-            .trim_start_matches("```json\n")
-            .trim_end_matches("\n```");
+        let bare = TWO.trim_start_matches("```json\n").trim_end_matches("\n```");
         let one = r#"{"bbox_2d": [1, 2, 30, 40], "label": "chair"}"#;
         let nested = format!(r#"{{"objects": {bare}}}"#);
         for text in [
@@ -254,9 +225,7 @@ mod tests {
 
     #[test]
     fn reads_json_that_was_encoded_twice() {
-        let bare = TWO
-            .trim_start_matches("```json\n")
-            .trim_end_matches("\n```");
+        let bare = TWO.trim_start_matches("```json\n").trim_end_matches("\n```");
         let twice = format!("```json\n{}\n```", serde_json::to_string(bare).unwrap());
         let parsed = parse(&twice);
         assert_eq!(labels(&parsed), ["chair", "trash can"]);
@@ -270,10 +239,7 @@ mod tests {
     fn keeps_whole_boxes_of_a_text_cut_short() {
         let parsed = parse(&TWO[..TWO.find("70.5").unwrap()]);
         assert_eq!(labels(&parsed), ["chair"]);
-        assert_eq!(
-            parsed.problems,
-            ["1 box is not in readable JSON, or cut off"]
-        );
+        assert_eq!(parsed.problems, ["1 box is not in readable JSON, or cut off"]);
     }
 
     #[test]
@@ -308,26 +274,14 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(parsed(""), (None, String::new(), 0));
         assert_eq!(parsed(" B "), (None, "B".into(), 0));
-        assert_eq!(
-            parsed("<think> a </think> <answer> B </answer>"),
-            (some("a"), "B".into(), 0)
-        );
-        assert_eq!(
-            parsed("a</think><answer>B</answer>"),
-            (some("a"), "B".into(), 0)
-        );
+        assert_eq!(parsed("<think> a </think> <answer> B </answer>"), (some("a"), "B".into(), 0));
+        assert_eq!(parsed("a</think><answer>B</answer>"), (some("a"), "B".into(), 0));
         assert_eq!(parsed("<think>a</think>B"), (some("a"), "B".into(), 0));
         assert_eq!(parsed("<think>a"), (some("a"), String::new(), 1));
-        assert_eq!(
-            parsed("<think>a<answer>B</answer>"),
-            (some("a"), "B".into(), 1)
-        );
+        assert_eq!(parsed("<think>a<answer>B</answer>"), (some("a"), "B".into(), 1));
         assert_eq!(parsed("<answer>A</answer><answer>B"), (None, "B".into(), 2));
         assert_eq!(parsed("B</answer>"), (None, "B".into(), 1));
-        assert_eq!(
-            parsed("so <think>a</think><answer>B</answer>"),
-            (some("a"), "B".into(), 1)
-        );
+        assert_eq!(parsed("so <think>a</think><answer>B</answer>"), (some("a"), "B".into(), 1));
     }
 
     /// Pieces of good answers in any order must neither panic nor take long.
@@ -365,20 +319,13 @@ mod tests {
         ];
         let mut state = 1_u64;
         let mut random = |limit: usize| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) as usize % limit
         };
         for _ in 0..5_000 {
-            let text: String = (0..random(30))
-                .map(|_| pieces[random(pieces.len())])
-                .collect();
+            let text: String = (0..random(30)).map(|_| pieces[random(pieces.len())]).collect();
             for labelled in parse(&text).boxes {
-                assert!(
-                    labelled.bbox_2d.iter().all(|value| value.is_finite()),
-                    "{text}"
-                );
+                assert!(labelled.bbox_2d.iter().all(|value| value.is_finite()), "{text}");
             }
         }
         parse(&"[".repeat(100_000));

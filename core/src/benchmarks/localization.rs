@@ -77,9 +77,10 @@ impl AverageBox {
     /// The box it answers for `label`, in pixels of an image of this size.
     pub fn answer(&self, label: &str, width: f64, height: f64) -> Option<PixelBox> {
         let (sum, count) = self.by_category.get(&label.to_ascii_lowercase()).copied().or_else(|| {
-            self.by_category.values().copied().reduce(|(a, n), (b, m)| {
-                (std::array::from_fn(|i| a[i] + b[i]), n + m)
-            })
+            self.by_category
+                .values()
+                .copied()
+                .reduce(|(a, n), (b, m)| (std::array::from_fn(|i| a[i] + b[i]), n + m))
         })?;
         let [x1, y1, x2, y2] = sum.map(|v| (v / count as f64) as f32);
         Some(PixelBox { x1, y1, x2, y2 }.scale(width as f32, height as f32))
@@ -96,7 +97,11 @@ mod tests {
 
     #[test]
     fn each_answer_serves_one_truth_and_labels_must_agree() {
-        let truth = [grounded("chair", [0, 0, 10, 10]), grounded("chair", [20, 0, 30, 10]), grounded("tv", [0, 0, 10, 10])];
+        let truth = [
+            grounded("chair", [0, 0, 10, 10]),
+            grounded("chair", [20, 0, 30, 10]),
+            grounded("tv", [0, 0, 10, 10]),
+        ];
         let answers = [
             ("Chair".to_owned(), PixelBox::new(0.0, 0.0, 10.0, 10.0)),
             ("chair".to_owned(), PixelBox::new(1.0, 0.0, 11.0, 10.0)),

@@ -48,7 +48,8 @@ mod tests {
     fn a_real_difference_is_clear_of_zero_and_none_is_not() {
         let groups: Vec<String> = (0..400).map(|i| format!("room_{}", i / 4)).collect();
         let noise: Vec<f64> = (0..400).map(|i| f64::from(i * 7919 % 101) / 101.0).collect();
-        let better: Vec<f64> = noise.iter().enumerate().map(|(i, v)| v + 0.1 + 0.01 * (i % 3) as f64).collect();
+        let better: Vec<f64> =
+            noise.iter().enumerate().map(|(i, v)| v + 0.1 + 0.01 * (i % 3) as f64).collect();
         let clear = paired_bootstrap(&better, &noise, &groups, 1);
         assert!(clear.low > 0.09 && clear.high < 0.13, "{clear:?}");
         let other: Vec<f64> = (0..400).map(|i| f64::from(i * 104_729 % 103) / 103.0).collect();

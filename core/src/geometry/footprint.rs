@@ -22,11 +22,8 @@ impl Footprint {
         let axes = bounds.axes();
         let flat = [axes.x_axis, axes.y_axis].map(|axis| axis.truncate());
         // A tilted box keeps the heading of whichever of its sides lies flatter.
-        let along = if flat[0].length_squared() >= flat[1].length_squared() {
-            flat[0]
-        } else {
-            -flat[1].perp()
-        };
+        let along =
+            if flat[0].length_squared() >= flat[1].length_squared() { flat[0] } else { -flat[1].perp() };
         let along = along.normalize_or(Vec2::X);
         let corners = bounds.corners();
         let local = corners.map(|c| vec2(c.truncate().dot(along), c.truncate().dot(along.perp())));
@@ -44,20 +41,12 @@ impl Footprint {
     /// Counter-clockwise.
     pub fn corners(&self) -> [Vec2; 4] {
         let (x, y) = (self.along * self.half.x, self.along.perp() * self.half.y);
-        [
-            self.center - x - y,
-            self.center + x - y,
-            self.center + x + y,
-            self.center - x + y,
-        ]
+        [self.center - x - y, self.center + x - y, self.center + x + y, self.center - x + y]
     }
 
     /// The same rectangle with `margin` metres more on every side (heights unchanged).
     pub fn grown(&self, margin: f32) -> Self {
-        Self {
-            half: (self.half + margin).max(Vec2::ZERO),
-            ..*self
-        }
+        Self { half: (self.half + margin).max(Vec2::ZERO), ..*self }
     }
 
     /// Distance in metres from the rectangle on the floor; 0 inside.
@@ -70,14 +59,7 @@ impl Footprint {
     /// Whether the rectangles overlap on the floor (touching does not count).
     pub fn overlaps(&self, other: &Self) -> bool {
         let (a, b) = (self.corners(), other.corners());
-        ![
-            self.along,
-            self.along.perp(),
-            other.along,
-            other.along.perp(),
-        ]
-        .iter()
-        .any(|&axis| {
+        ![self.along, self.along.perp(), other.along, other.along.perp()].iter().any(|&axis| {
             let span = |corners: &[Vec2; 4]| {
                 corners.iter().fold((f32::MAX, f32::MIN), |(low, high), c| {
                     (low.min(c.dot(axis)), high.max(c.dot(axis)))
@@ -97,9 +79,7 @@ impl Footprint {
     pub fn inside(&self, outline: &[Vec2]) -> bool {
         // No corner of the rectangle outside, and no wall running through it.
         let core = self.grown(-1e-3);
-        self.corners()
-            .iter()
-            .all(|&c| polygon::contains(outline, c))
+        self.corners().iter().all(|&c| polygon::contains(outline, c))
             && !polygon::edges(outline).any(|(a, b)| core.meets_segment(a, b))
     }
 
@@ -129,11 +109,7 @@ mod tests {
     use glam::{Vec3, vec3};
 
     fn boxed(center: Vec3, half: Vec3, angle: f32) -> OrientedBox {
-        OrientedBox {
-            center,
-            half_extents: half,
-            rotation: yaw(angle),
-        }
+        OrientedBox { center, half_extents: half, rotation: yaw(angle) }
     }
 
     #[test]
@@ -147,25 +123,16 @@ mod tests {
     #[test]
     fn turned_rectangles_miss_each_other_at_the_corner() {
         let a = boxed(Vec3::ZERO, Vec3::ONE, 0.0).footprint();
-        let turned =
-            |d: f32| boxed(vec3(d, d, 0.0), Vec3::ONE, std::f32::consts::FRAC_PI_4).footprint();
+        let turned = |d: f32| boxed(vec3(d, d, 0.0), Vec3::ONE, std::f32::consts::FRAC_PI_4).footprint();
         assert!(!a.overlaps(&turned(1.75)));
         assert!(a.overlaps(&turned(1.65)));
     }
 
     #[test]
     fn a_rectangle_across_the_notch_of_an_l_is_not_inside() {
-        let outline = [
-            (0.0, 0.0),
-            (4.0, 0.0),
-            (4.0, 4.0),
-            (3.0, 4.0),
-            (3.0, 1.0),
-            (1.0, 1.0),
-            (1.0, 4.0),
-            (0.0, 4.0),
-        ]
-        .map(Vec2::from);
+        let outline =
+            [(0.0, 0.0), (4.0, 0.0), (4.0, 4.0), (3.0, 4.0), (3.0, 1.0), (1.0, 1.0), (1.0, 4.0), (0.0, 4.0)]
+                .map(Vec2::from);
         let bar = |y: f32| boxed(vec3(2.0, y, 0.0), vec3(1.5, 0.2, 0.1), 0.0).footprint();
         assert!(!bar(2.0).inside(&outline));
         assert!(bar(0.5).inside(&outline));

@@ -59,20 +59,14 @@ pub struct PixelBox {
 }
 
 impl Pose {
-    pub const IDENTITY: Self = Self {
-        rotation: Quat::IDENTITY,
-        translation: Vec3::ZERO,
-    };
+    pub const IDENTITY: Self = Self { rotation: Quat::IDENTITY, translation: Vec3::ZERO };
 
     /// Camera-to-world pose of a camera at `eye` that looks at `target`, upright (world +Z up in the picture).
     pub fn look_at(eye: Vec3, target: Vec3) -> Self {
         let forward = (target - eye).normalize_or(Vec3::X);
         let right = forward.cross(Vec3::Z).normalize_or(Vec3::X);
         let down = forward.cross(right);
-        Self {
-            rotation: Quat::from_mat3(&Mat3::from_cols(right, down, forward)),
-            translation: eye,
-        }
+        Self { rotation: Quat::from_mat3(&Mat3::from_cols(right, down, forward)), translation: eye }
     }
 
     /// A point of the local frame in the world frame.
@@ -90,14 +84,7 @@ impl Intrinsics {
     /// A camera with square pixels, the principal point in the middle, and a horizontal field of view in radians.
     pub fn from_horizontal_fov(width: u32, height: u32, fov_rad: f32) -> Self {
         let fx = width as f32 / (2.0 * libm::tanf(fov_rad / 2.0));
-        Self {
-            width,
-            height,
-            fx,
-            fy: fx,
-            cx: width as f32 / 2.0,
-            cy: height as f32 / 2.0,
-        }
+        Self { width, height, fx, fy: fx, cx: width as f32 / 2.0, cy: height as f32 / 2.0 }
     }
 
     /// Pixel coordinates of a point in the camera frame; `None` at or behind the camera.
@@ -137,10 +124,7 @@ impl OrientedBox {
 
     /// Whether a point of the world lies in the box, or within `margin` metres of each of its slabs.
     pub fn contains(&self, world: Vec3, margin: f32) -> bool {
-        self.to_local(world)
-            .abs()
-            .cmple(self.half_extents + margin)
-            .all()
+        self.to_local(world).abs().cmple(self.half_extents + margin).all()
     }
 
     /// The axis-aligned bounds in the world, `(min, max)` in metres.
@@ -191,21 +175,12 @@ impl PixelBox {
         }
         .area();
         let union = self.area() + other.area() - intersection;
-        if union > 0.0 {
-            intersection / union
-        } else {
-            0.0
-        }
+        if union > 0.0 { intersection / union } else { 0.0 }
     }
 
     /// The same box after its image was resized by these factors.
     pub fn scale(&self, sx: f32, sy: f32) -> Self {
-        Self {
-            x1: self.x1 * sx,
-            y1: self.y1 * sy,
-            x2: self.x2 * sx,
-            y2: self.y2 * sy,
-        }
+        Self { x1: self.x1 * sx, y1: self.y1 * sy, x2: self.x2 * sx, y2: self.y2 * sy }
     }
 
     /// The part inside an image of this size.

@@ -15,17 +15,15 @@ pub fn edges(corners: &[Vec2]) -> impl Iterator<Item = (Vec2, Vec2)> + '_ {
 /// Whether the point lies inside (even-odd rule).
 pub fn contains(corners: &[Vec2], point: Vec2) -> bool {
     edges(corners).fold(false, |inside, (a, b)| {
-        let crosses = (a.y > point.y) != (b.y > point.y)
-            && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x);
+        let crosses =
+            (a.y > point.y) != (b.y > point.y) && point.x < a.x + (point.y - a.y) / (b.y - a.y) * (b.x - a.x);
         inside != crosses
     })
 }
 
 /// Distance in metres from the point to the nearest edge, whether inside or outside.
 pub fn distance_to_edges(corners: &[Vec2], point: Vec2) -> f32 {
-    edges(corners)
-        .map(|(a, b)| distance_to_segment(a, b, point))
-        .fold(f32::INFINITY, f32::min)
+    edges(corners).map(|(a, b)| distance_to_segment(a, b, point)).fold(f32::INFINITY, f32::min)
 }
 
 /// Distance in metres from the point to the segment.
@@ -40,9 +38,7 @@ pub fn bounds(corners: &[Vec2]) -> (Vec2, Vec2) {
     let Some(&first) = corners.first() else {
         return (Vec2::ZERO, Vec2::ZERO);
     };
-    corners
-        .iter()
-        .fold((first, first), |(low, high), &c| (low.min(c), high.max(c)))
+    corners.iter().fold((first, first), |(low, high), &c| (low.min(c), high.max(c)))
 }
 
 /// Triangles (counter-clockwise, as indices of corners) that cover the polygon, by cutting off ears.
@@ -53,23 +49,13 @@ pub fn triangulate(corners: &[Vec2]) -> Vec<[u32; 3]> {
     while left.len() > 3 {
         let count = left.len();
         let ear = (0..count).find(|&i| {
-            let [a, b, c] = [
-                left[(i + count - 1) % count],
-                left[i],
-                left[(i + 1) % count],
-            ];
+            let [a, b, c] = [left[(i + count - 1) % count], left[i], left[(i + 1) % count]];
             let [p, q, r] = [a, b, c].map(|k| corners[k as usize]);
             (q - p).perp_dot(r - p) > 1e-9
-                && !left
-                    .iter()
-                    .any(|&k| ![a, b, c].contains(&k) && in_triangle(p, q, r, corners[k as usize]))
+                && !left.iter().any(|&k| ![a, b, c].contains(&k) && in_triangle(p, q, r, corners[k as usize]))
         });
         let Some(i) = ear else { break };
-        triangles.push([
-            left[(i + count - 1) % count],
-            left[i],
-            left[(i + 1) % count],
-        ]);
+        triangles.push([left[(i + count - 1) % count], left[i], left[(i + 1) % count]]);
         left.remove(i);
     }
     if let [a, b, c] = left[..] {
@@ -88,10 +74,7 @@ fn in_triangle(a: Vec2, b: Vec2, c: Vec2, point: Vec2) -> bool {
 /// counter-clockwise, grown by `margin` metres on every side.
 pub fn bounding_rectangle(points: &[Vec2], direction: Vec2, margin: f32) -> [Vec2; 4] {
     let across = direction.perp();
-    let local: Vec<Vec2> = points
-        .iter()
-        .map(|p| vec2(p.dot(direction), p.dot(across)))
-        .collect();
+    let local: Vec<Vec2> = points.iter().map(|p| vec2(p.dot(direction), p.dot(across))).collect();
     let (low, high) = bounds(&local);
     let (low, high) = (low - margin, high + margin);
     [low, vec2(high.x, low.y), high, vec2(low.x, high.y)].map(|p| direction * p.x + across * p.y)
@@ -102,16 +85,7 @@ mod tests {
     use super::*;
 
     fn l_shape() -> Vec<Vec2> {
-        [
-            (0.0, 0.0),
-            (4.0, 0.0),
-            (4.0, 2.0),
-            (2.0, 2.0),
-            (2.0, 3.0),
-            (0.0, 3.0),
-        ]
-        .map(Vec2::from)
-        .to_vec()
+        [(0.0, 0.0), (4.0, 0.0), (4.0, 2.0), (2.0, 2.0), (2.0, 3.0), (0.0, 3.0)].map(Vec2::from).to_vec()
     }
 
     #[test]

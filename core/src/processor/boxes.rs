@@ -26,10 +26,7 @@ impl BoxFrames {
     /// What the model is taught to say for a box of the original picture: whole pixels of the resized
     /// one, `[x1, y1, x2, y2]`, at least one pixel wide and high. `None` if nothing of it is inside.
     pub fn to_model(&self, original: PixelBox) -> Option<[u32; 4]> {
-        if ![original.x1, original.y1, original.x2, original.y2]
-            .iter()
-            .all(|v| v.is_finite())
-        {
+        if ![original.x1, original.y1, original.x2, original.y2].iter().all(|v| v.is_finite()) {
             return None;
         }
         let inside = self.to_resized(original);
@@ -50,11 +47,8 @@ impl BoxFrames {
 
 fn convert(from: PixelBox, from_size: (u32, u32), to_size: (u32, u32)) -> PixelBox {
     let factor = |from: u32, to: u32| to as f32 / from.max(1) as f32;
-    from.scale(
-        factor(from_size.0, to_size.0),
-        factor(from_size.1, to_size.1),
-    )
-    .clip(to_size.0 as f32, to_size.1 as f32)
+    from.scale(factor(from_size.0, to_size.0), factor(from_size.1, to_size.1))
+        .clip(to_size.0 as f32, to_size.1 as f32)
 }
 
 /// Nearest whole pixels, in `0..=limit`, with room for at least one pixel between them.
@@ -68,10 +62,7 @@ fn round_span(start: f32, end: f32, limit: u32) -> (u32, u32) {
 mod tests {
     use super::*;
 
-    const FRAMES: BoxFrames = BoxFrames {
-        original: (1296, 968),
-        resized: (252, 196),
-    };
+    const FRAMES: BoxFrames = BoxFrames { original: (1296, 968), resized: (252, 196) };
 
     #[test]
     fn there_and_back_stays_within_rounding() {
@@ -84,31 +75,13 @@ mod tests {
 
     #[test]
     fn clips_and_never_collapses() {
-        assert_eq!(
-            FRAMES.to_model(PixelBox::new(-50.0, -50.0, 9999.0, 9999.0)),
-            Some([0, 0, 252, 196])
-        );
-        assert_eq!(
-            FRAMES.to_model(PixelBox::new(1295.0, 967.0, 1296.0, 968.0)),
-            Some([251, 195, 252, 196])
-        );
-        assert_eq!(
-            FRAMES.to_model(PixelBox::new(10.0, 10.0, 11.0, 11.0)),
-            Some([2, 2, 3, 3])
-        );
-        assert_eq!(
-            FRAMES.to_model(PixelBox::new(1300.0, 10.0, 1400.0, 20.0)),
-            None
-        );
+        assert_eq!(FRAMES.to_model(PixelBox::new(-50.0, -50.0, 9999.0, 9999.0)), Some([0, 0, 252, 196]));
+        assert_eq!(FRAMES.to_model(PixelBox::new(1295.0, 967.0, 1296.0, 968.0)), Some([251, 195, 252, 196]));
+        assert_eq!(FRAMES.to_model(PixelBox::new(10.0, 10.0, 11.0, 11.0)), Some([2, 2, 3, 3]));
+        assert_eq!(FRAMES.to_model(PixelBox::new(1300.0, 10.0, 1400.0, 20.0)), None);
         assert_eq!(FRAMES.to_model(PixelBox::new(20.0, 10.0, 10.0, 20.0)), None);
-        assert_eq!(
-            FRAMES.to_model(PixelBox::new(f32::NAN, 10.0, 10.0, 20.0)),
-            None
-        );
-        let empty = BoxFrames {
-            original: (0, 0),
-            resized: (0, 0),
-        };
+        assert_eq!(FRAMES.to_model(PixelBox::new(f32::NAN, 10.0, 10.0, 20.0)), None);
+        let empty = BoxFrames { original: (0, 0), resized: (0, 0) };
         assert_eq!(empty.to_model(PixelBox::new(0.0, 0.0, 1.0, 1.0)), None);
     }
 }

@@ -29,29 +29,17 @@ pub struct Message {
 
 impl Message {
     pub fn system(text: impl Into<String>) -> Self {
-        Self {
-            role: Role::System,
-            content: vec![Content::Text(text.into())],
-        }
+        Self { role: Role::System, content: vec![Content::Text(text.into())] }
     }
 
     /// The images with these indices, then the text: the order in which every stage shows them.
     pub fn user(images: Range<usize>, text: impl Into<String>) -> Self {
-        let content = images
-            .map(Content::Image)
-            .chain([Content::Text(text.into())])
-            .collect();
-        Self {
-            role: Role::User,
-            content,
-        }
+        let content = images.map(Content::Image).chain([Content::Text(text.into())]).collect();
+        Self { role: Role::User, content }
     }
 
     pub fn assistant(text: impl Into<String>) -> Self {
-        Self {
-            role: Role::Assistant,
-            content: vec![Content::Text(text.into())],
-        }
+        Self { role: Role::Assistant, content: vec![Content::Text(text.into())] }
     }
 }
 
@@ -69,10 +57,7 @@ pub(super) enum Segment {
 /// The template, filled in.
 pub(super) fn segments(messages: &[Message], add_generation_prompt: bool) -> Vec<Segment> {
     let mut segments = Vec::new();
-    if messages
-        .first()
-        .is_some_and(|message| message.role != Role::System)
-    {
+    if messages.first().is_some_and(|message| message.role != Role::System) {
         turn(&mut segments, &Message::system(DEFAULT_SYSTEM));
     }
     for message in messages {
@@ -124,13 +109,7 @@ pub(super) struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     pub fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self {
-            tokenizer,
-            ids: Vec::new(),
-            text: String::new(),
-            answer_spans: Vec::new(),
-            answer_start: 0,
-        }
+        Self { tokenizer, ids: Vec::new(), text: String::new(), answer_spans: Vec::new(), answer_start: 0 }
     }
 
     pub fn text(&mut self, text: &str) {
@@ -179,13 +158,7 @@ mod tests {
 
     #[test]
     fn a_conversation_without_a_system_message_gets_the_usual_one() {
-        let with = segments(
-            &[
-                Message::system(DEFAULT_SYSTEM),
-                Message::user(0..1, "Where?"),
-            ],
-            true,
-        );
+        let with = segments(&[Message::system(DEFAULT_SYSTEM), Message::user(0..1, "Where?")], true);
         let without = segments(&[Message::user(0..1, "Where?")], true);
         assert_eq!(with, without);
         assert!(segments(&[], false).is_empty());

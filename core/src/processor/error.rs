@@ -4,10 +4,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessorError {
     #[error("cannot read {}: {source}; a model folder needs tokenizer.json and preprocessor_config.json beside its weights", path.display())]
-    ModelFile {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    ModelFile { path: PathBuf, source: std::io::Error },
 
     #[cfg(not(target_arch = "wasm32"))]
     #[error(transparent)]
@@ -25,10 +22,7 @@ pub enum ProcessorError {
     ImageConfig { origin: String, reason: String },
 
     #[error("cannot read the image {}: {source}", path.display())]
-    ImageFile {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    ImageFile { path: PathBuf, source: std::io::Error },
 
     #[error("{name} is not a JPEG, PNG or WebP image; convert it to one of these")]
     ImageFormat { name: String },
@@ -41,12 +35,7 @@ pub enum ProcessorError {
     #[error(
         "{name} is {width}x{height} pixels, more than {limit_megapixels} megapixels; scale it down first"
     )]
-    ImageTooLarge {
-        name: String,
-        width: u32,
-        height: u32,
-        limit_megapixels: u64,
-    },
+    ImageTooLarge { name: String, width: u32, height: u32, limit_megapixels: u64 },
 
     #[error(
         "an image of {width}x{height} pixels is too long and thin: one side may be at most 200 times the other; crop it"
@@ -54,10 +43,7 @@ pub enum ProcessorError {
     AspectRatio { width: u32, height: u32 },
 
     #[error("{name}: {source}")]
-    NamedImage {
-        name: String,
-        source: Box<ProcessorError>,
-    },
+    NamedImage { name: String, source: Box<ProcessorError> },
 
     #[error("an image of {width}x{height} pixels has no content")]
     EmptyImage { width: u32, height: u32 },

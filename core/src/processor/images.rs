@@ -2,9 +2,7 @@
 
 use super::ProcessorError;
 use super::preprocess::check_aspect_ratio;
-use image::{
-    DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader, Rgb, RgbImage,
-};
+use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader, Rgb, RgbImage};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -13,37 +11,23 @@ pub const MAX_MEGAPIXELS: u64 = 128;
 
 /// Reads a picture from a file.
 pub fn load(path: &Path) -> Result<RgbImage, ProcessorError> {
-    let bytes = std::fs::read(path).map_err(|source| ProcessorError::ImageFile {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes =
+        std::fs::read(path).map_err(|source| ProcessorError::ImageFile { path: path.to_owned(), source })?;
     decode(&bytes, &path.display().to_string())
 }
 
 /// Reads a picture from the contents of a file; `name` names it in errors. Transparency is laid over
 /// white; of 16-bit channels the upper byte is kept; of an animation the first picture.
 pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage, ProcessorError> {
-    let damaged = |reason: String| ProcessorError::ImageDamaged {
-        name: name.to_owned(),
-        reason,
-    };
+    let damaged = |reason: String| ProcessorError::ImageDamaged { name: name.to_owned(), reason };
     let unreadable = |error: ImageError| match error {
-        ImageError::Unsupported(_) => ProcessorError::ImageFormat {
-            name: name.to_owned(),
-        },
+        ImageError::Unsupported(_) => ProcessorError::ImageFormat { name: name.to_owned() },
         error => damaged(error.to_string()),
     };
     let format = image::guess_format(bytes)
         .ok()
-        .filter(|format| {
-            matches!(
-                format,
-                ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP
-            )
-        })
-        .ok_or_else(|| ProcessorError::ImageFormat {
-            name: name.to_owned(),
-        })?;
+        .filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP))
+        .ok_or_else(|| ProcessorError::ImageFormat { name: name.to_owned() })?;
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err(damaged("the JPEG data ends early".to_owned()));
     }
@@ -56,17 +40,10 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage, ProcessorError> {
     if u64::from(width) * u64::from(height) > MAX_MEGAPIXELS * 1_000_000 {
         let limit_megapixels = MAX_MEGAPIXELS;
         let name = name.to_owned();
-        return Err(ProcessorError::ImageTooLarge {
-            name,
-            width,
-            height,
-            limit_megapixels,
-        });
+        return Err(ProcessorError::ImageTooLarge { name, width, height, limit_megapixels });
     }
-    check_aspect_ratio(width, height).map_err(|source| ProcessorError::NamedImage {
-        name: name.to_owned(),
-        source: Box::new(source),
-    })?;
+    check_aspect_ratio(width, height)
+        .map_err(|source| ProcessorError::NamedImage { name: name.to_owned(), source: Box::new(source) })?;
     let orientation = decoder.orientation().map_err(unreadable)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
     picture.apply_orientation(orientation);
@@ -85,9 +62,7 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
             0xFF => position += 1,
             // Picture data: from here on a 0xFF of the data is always followed by 0x00.
             0xDA => {
-                return bytes[position..]
-                    .windows(2)
-                    .any(|pair| pair == [0xFF, 0xD9]);
+                return bytes[position..].windows(2).any(|pair| pair == [0xFF, 0xD9]);
             }
             _ => position += 2 + usize::from(u16::from_be_bytes([high, low])),
         }
@@ -101,25 +76,15 @@ fn to_rgb(picture: DynamicImage) -> RgbImage {
         DynamicImage::ImageLuma8(_) => picture.into_rgb8(),
         DynamicImage::ImageLuma16(_) | DynamicImage::ImageRgb16(_) => {
             let rgb: ImageBuffer<Rgb<u16>, _> = picture.into_rgb16();
-            map_pixels(
-                rgb.dimensions(),
-                rgb.pixels().map(|pixel| pixel.0.map(upper_byte)),
-            )
+            map_pixels(rgb.dimensions(), rgb.pixels().map(|pixel| pixel.0.map(upper_byte)))
         }
         DynamicImage::ImageLumaA16(_) | DynamicImage::ImageRgba16(_) => {
             let rgba = picture.into_rgba16();
-            map_pixels(
-                rgba.dimensions(),
-                rgba.pixels()
-                    .map(|pixel| over_white(pixel.0.map(upper_byte))),
-            )
+            map_pixels(rgba.dimensions(), rgba.pixels().map(|pixel| over_white(pixel.0.map(upper_byte))))
         }
         other => {
             let rgba = other.into_rgba8();
-            map_pixels(
-                rgba.dimensions(),
-                rgba.pixels().map(|pixel| over_white(pixel.0)),
-            )
+            map_pixels(rgba.dimensions(), rgba.pixels().map(|pixel| over_white(pixel.0)))
         }
     }
 }
@@ -130,8 +95,7 @@ fn upper_byte(value: u16) -> u8 {
 
 fn over_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
     let alpha = u32::from(alpha);
-    [red, green, blue]
-        .map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+    [red, green, blue].map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
 }
 
 fn map_pixels((width, height): (u32, u32), pixels: impl Iterator<Item = [u8; 3]>) -> RgbImage {
@@ -144,8 +108,7 @@ mod tests {
     use super::*;
 
     fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
-        let picture =
-            RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x * y) as u8]));
+        let picture = RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x * y) as u8]));
         let mut bytes = Cursor::new(Vec::new());
         picture.write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
@@ -153,21 +116,14 @@ mod tests {
 
     fn fails(bytes: &[u8], word: &str) {
         let error = decode(bytes, "room.jpg").unwrap_err().to_string();
-        assert!(
-            error.contains("room.jpg") && error.contains(word),
-            "{error}"
-        );
+        assert!(error.contains("room.jpg") && error.contains(word), "{error}");
     }
 
     #[test]
     fn formats_are_told_by_content() {
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
             let bytes = encoded(40, 30, format);
-            assert_eq!(
-                decode(&bytes, "misnamed.txt").unwrap().dimensions(),
-                (40, 30),
-                "{format:?}"
-            );
+            assert_eq!(decode(&bytes, "misnamed.txt").unwrap().dimensions(), (40, 30), "{format:?}");
         }
         fails(b"", "convert");
         fails(b"GIF89a\x01\x00\x01\x00", "convert");
@@ -193,18 +149,8 @@ mod tests {
 
     #[test]
     fn sizes_are_checked_before_decoding() {
-        assert_eq!(
-            decode(&encoded(1, 1, ImageFormat::Png), "")
-                .unwrap()
-                .dimensions(),
-            (1, 1)
-        );
-        assert_eq!(
-            decode(&encoded(20_000, 100, ImageFormat::Jpeg), "")
-                .unwrap()
-                .width(),
-            20_000
-        );
+        assert_eq!(decode(&encoded(1, 1, ImageFormat::Png), "").unwrap().dimensions(), (1, 1));
+        assert_eq!(decode(&encoded(20_000, 100, ImageFormat::Jpeg), "").unwrap().width(), 20_000);
         fails(&encoded(20_000, 20, ImageFormat::Png), "crop");
 
         // A PNG that only claims its size.

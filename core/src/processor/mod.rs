@@ -60,14 +60,8 @@ impl Processor {
             include_bytes!("../../../assets/tiny/preprocessor_config.json"),
         )?;
         processor.companions = vec![
-            (
-                "tokenizer_config.json",
-                include_bytes!("../../../assets/tiny/tokenizer_config.json").to_vec(),
-            ),
-            (
-                "chat_template.jinja",
-                include_bytes!("../../../assets/tiny/chat_template.jinja").to_vec(),
-            ),
+            ("tokenizer_config.json", include_bytes!("../../../assets/tiny/tokenizer_config.json").to_vec()),
+            ("chat_template.jinja", include_bytes!("../../../assets/tiny/chat_template.jinja").to_vec()),
             (
                 "generation_config.json",
                 include_bytes!("../../../assets/tiny/generation_config.json").to_vec(),
@@ -96,19 +90,14 @@ impl Processor {
         };
         let path_of = |name: &str| dir.join(name).display().to_string();
         let tokenizer = Tokenizer::from_bytes(&read(TOKENIZER_FILE)?, &path_of(TOKENIZER_FILE))?;
-        let image =
-            ImageProcessor::from_bytes(&read(PREPROCESSOR_FILE)?, &path_of(PREPROCESSOR_FILE))?;
+        let image = ImageProcessor::from_bytes(&read(PREPROCESSOR_FILE)?, &path_of(PREPROCESSOR_FILE))?;
         let mut companions = Vec::new();
         for name in COMPANION_FILES {
             if dir.join(name).is_file() {
                 companions.push((name, read(name)?));
             }
         }
-        Ok(Self {
-            tokenizer,
-            image,
-            companions,
-        })
+        Ok(Self { tokenizer, image, companions })
     }
 
     /// Writes the processor's files into a model folder, so that it can be loaded from there again, by
@@ -116,14 +105,8 @@ impl Processor {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, dir: &Path) -> Result<(), ProcessorError> {
         let image_config = self.image.to_json();
-        let own = [
-            (TOKENIZER_FILE, self.tokenizer.json()),
-            (PREPROCESSOR_FILE, image_config.as_bytes()),
-        ];
-        let companions = self
-            .companions
-            .iter()
-            .map(|(name, bytes)| (*name, bytes.as_slice()));
+        let own = [(TOKENIZER_FILE, self.tokenizer.json()), (PREPROCESSOR_FILE, image_config.as_bytes())];
+        let companions = self.companions.iter().map(|(name, bytes)| (*name, bytes.as_slice()));
         for (name, bytes) in own.into_iter().chain(companions) {
             crate::samples::files::write_atomic(&dir.join(name), bytes)?;
         }
@@ -151,10 +134,7 @@ impl Processor {
                 chat::Segment::EndOfTurn => encoder.special(special.im_end)?,
                 chat::Segment::Image(index) => {
                     let Some(patches) = images.get(index) else {
-                        return Err(ProcessorError::NoSuchImage {
-                            index,
-                            count: images.len(),
-                        });
+                        return Err(ProcessorError::NoSuchImage { index, count: images.len() });
                     };
                     encoder.special(special.vision_start)?;
                     let count = self.image.merged_tokens(patches.grid_thw);
@@ -175,16 +155,9 @@ impl Processor {
         let images = if in_order {
             images
         } else {
-            shown
-                .iter()
-                .filter_map(|&index| images.get(index).cloned())
-                .collect()
+            shown.iter().filter_map(|&index| images.get(index).cloned()).collect()
         };
-        Ok(Encoded {
-            token_ids,
-            images,
-            answer_spans,
-        })
+        Ok(Encoded { token_ids, images, answer_spans })
     }
 
     /// The text of these tokens, special tokens left out, bytes that are no UTF-8 as U+FFFD.
@@ -198,10 +171,7 @@ mod tests {
     use super::*;
 
     fn picture(processor: &Processor, side: u32) -> PixelPatches {
-        processor
-            .image
-            .preprocess(&image::RgbImage::new(side, side))
-            .unwrap()
+        processor.image.preprocess(&image::RgbImage::new(side, side)).unwrap()
     }
 
     #[test]
@@ -210,33 +180,19 @@ mod tests {
         let images = vec![picture(&processor, 56), picture(&processor, 84)];
         let backwards = Message {
             role: Role::User,
-            content: vec![
-                Content::Image(1),
-                Content::Text(" or ".into()),
-                Content::Image(0),
-            ],
+            content: vec![Content::Image(1), Content::Text(" or ".into()), Content::Image(0)],
         };
-        let encoded = processor
-            .encode(&[backwards], images.clone(), true)
-            .unwrap();
+        let encoded = processor.encode(&[backwards], images.clone(), true).unwrap();
         assert_eq!(encoded.images, [images[1].clone(), images[0].clone()]);
-        let pads = |ids: &[u32]| {
-            ids.iter()
-                .filter(|&&id| id == processor.tokenizer.special().image_pad)
-                .count()
-        };
+        let pads =
+            |ids: &[u32]| ids.iter().filter(|&&id| id == processor.tokenizer.special().image_pad).count();
         assert_eq!(pads(&encoded.token_ids), 9 + 4);
 
         let asked = Message::user(0..1, "Where?");
-        let error = processor
-            .encode(std::slice::from_ref(&asked), images, true)
-            .unwrap_err();
+        let error = processor.encode(std::slice::from_ref(&asked), images, true).unwrap_err();
         assert!(matches!(error, ProcessorError::UnusedImage { index: 1 }));
         let error = processor.encode(&[asked], Vec::new(), true).unwrap_err();
-        assert!(matches!(
-            error,
-            ProcessorError::NoSuchImage { index: 0, count: 0 }
-        ));
+        assert!(matches!(error, ProcessorError::NoSuchImage { index: 0, count: 0 }));
     }
 
     #[test]
@@ -244,12 +200,8 @@ mod tests {
         let processor = Processor::tiny().unwrap();
         let asked = Message::user(0..0, "Where is the tv?");
         let answer = "\n\n```json\n[]\n```";
-        let prompt = processor
-            .encode(std::slice::from_ref(&asked), Vec::new(), true)
-            .unwrap();
-        let whole = processor
-            .encode(&[asked, Message::assistant(answer)], Vec::new(), false)
-            .unwrap();
+        let prompt = processor.encode(std::slice::from_ref(&asked), Vec::new(), true).unwrap();
+        let whole = processor.encode(&[asked, Message::assistant(answer)], Vec::new(), false).unwrap();
         let span = whole.answer_spans[0].clone();
         assert_eq!(prompt.token_ids, whole.token_ids[..span.start]);
         assert_eq!(processor.decode(&whole.token_ids[span]), answer);
@@ -268,9 +220,6 @@ mod tests {
 
         std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
         let error = Processor::load(folder.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("tokenizer.json") && error.contains("weights"),
-            "{error}"
-        );
+        assert!(error.contains("tokenizer.json") && error.contains("weights"), "{error}");
     }
 }

@@ -23,10 +23,7 @@ pub struct PixelPatches {
 impl PixelPatches {
     /// Between the picture as given and the picture the model sees.
     pub fn box_frames(&self) -> BoxFrames {
-        BoxFrames {
-            original: self.original_size,
-            resized: self.resized_size,
-        }
+        BoxFrames { original: self.original_size, resized: self.resized_size }
     }
 }
 
@@ -60,11 +57,7 @@ pub fn smart_resize(
     max_pixels: u64,
 ) -> Result<(u32, u32), ProcessorError> {
     check_aspect_ratio(width, height)?;
-    let (w, h, factor) = (
-        f64::from(width),
-        f64::from(height),
-        f64::from(factor.max(1)),
-    );
+    let (w, h, factor) = (f64::from(width), f64::from(height), f64::from(factor.max(1)));
     let (min, max) = (min_pixels as f64, max_pixels as f64);
     let mut to_w = (w / factor).round_ties_even() * factor;
     let mut to_h = (h / factor).round_ties_even() * factor;
@@ -96,12 +89,9 @@ impl ImageProcessor {
     /// From the contents of a `preprocessor_config.json`; `origin` names it in errors. Fields that change
     /// nothing for Qwen2.5-VL are kept and ignored; a field that asks for what is not done here is an error.
     pub fn from_bytes(json: &[u8], origin: &str) -> Result<Self, ProcessorError> {
-        let wrong = |reason: String| ProcessorError::ImageConfig {
-            origin: origin.to_owned(),
-            reason,
-        };
-        let fields: Map<String, Value> = serde_json::from_slice(json)
-            .map_err(|error| wrong(format!("not valid JSON: {error}")))?;
+        let wrong = |reason: String| ProcessorError::ImageConfig { origin: origin.to_owned(), reason };
+        let fields: Map<String, Value> =
+            serde_json::from_slice(json).map_err(|error| wrong(format!("not valid JSON: {error}")))?;
         let config = Fields(&fields);
 
         for (name, needed) in [
@@ -112,10 +102,7 @@ impl ImageProcessor {
             ("do_pad", Value::from(false)),
             ("resample", Value::from(3)),
         ] {
-            if fields
-                .get(name)
-                .is_some_and(|value| !value.is_null() && *value != needed)
-            {
+            if fields.get(name).is_some_and(|value| !value.is_null() && *value != needed) {
                 return Err(wrong(format!("{name} must be {needed} for Qwen2.5-VL")));
             }
         }
@@ -127,12 +114,7 @@ impl ImageProcessor {
 
         // min_pixels and max_pixels go before the newer `size`, as in the reference.
         let empty = Map::new();
-        let size = Fields(
-            fields
-                .get("size")
-                .and_then(Value::as_object)
-                .unwrap_or(&empty),
-        );
+        let size = Fields(fields.get("size").and_then(Value::as_object).unwrap_or(&empty));
         let pixels = |old: &str, new: &str, default: u64| match config.whole(old, 1 << 40)? {
             Some(value) => Ok(value),
             None => Ok(size.whole(new, 1 << 40)?.unwrap_or(default)),
@@ -140,9 +122,7 @@ impl ImageProcessor {
         let min_pixels = pixels("min_pixels", "shortest_edge", 56 * 56).map_err(wrong)?;
         let max_pixels = pixels("max_pixels", "longest_edge", 1280 * 28 * 28).map_err(wrong)?;
         if min_pixels > max_pixels {
-            return Err(wrong(format!(
-                "min_pixels ({min_pixels}) is above max_pixels ({max_pixels})"
-            )));
+            return Err(wrong(format!("min_pixels ({min_pixels}) is above max_pixels ({max_pixels})")));
         }
         let side = |name: &str, default: usize| match config.whole(name, 1024) {
             Ok(value) => Ok(value.map_or(default, |value| value as usize)),
@@ -154,13 +134,9 @@ impl ImageProcessor {
             patch_size: side("patch_size", 14)?,
             temporal_patch_size: side("temporal_patch_size", 2)?,
             merge_size: side("merge_size", 2)?,
-            image_mean: config
-                .rgb("image_mean", [0.481_454_66, 0.457_827_5, 0.408_210_73])
-                .map_err(wrong)?,
+            image_mean: config.rgb("image_mean", [0.481_454_66, 0.457_827_5, 0.408_210_73]).map_err(wrong)?,
             image_std: {
-                let std = config
-                    .rgb("image_std", [0.268_629_54, 0.261_302_6, 0.275_777_1])
-                    .map_err(wrong)?;
+                let std = config.rgb("image_std", [0.268_629_54, 0.261_302_6, 0.275_777_1]).map_err(wrong)?;
                 if std.iter().any(|&std| std <= 0.0) {
                     return Err(wrong("image_std must be above 0".to_owned()));
                 }
@@ -182,10 +158,7 @@ impl ImageProcessor {
             fields.insert("size".to_owned(), size);
         }
         fields.insert("patch_size".to_owned(), self.patch_size.into());
-        fields.insert(
-            "temporal_patch_size".to_owned(),
-            self.temporal_patch_size.into(),
-        );
+        fields.insert("temporal_patch_size".to_owned(), self.temporal_patch_size.into());
         fields.insert("merge_size".to_owned(), self.merge_size.into());
         format!("{:#}\n", Value::Object(fields))
     }
@@ -237,12 +210,7 @@ impl ImageProcessor {
                 }
             }
         }
-        Ok(PixelPatches {
-            data,
-            grid_thw: [1, grid_h, grid_w],
-            original_size,
-            resized_size,
-        })
+        Ok(PixelPatches { data, grid_thw: [1, grid_h, grid_w], original_size, resized_size })
     }
 
     /// For each channel, what each of the 256 byte values becomes.
@@ -268,9 +236,7 @@ impl Fields<'_> {
                 .as_u64()
                 .filter(|value| (1..=limit).contains(value))
                 .map(Some)
-                .ok_or_else(|| {
-                    format!("{name} must be a whole number from 1 to {limit}, not {value}")
-                }),
+                .ok_or_else(|| format!("{name} must be a whole number from 1 to {limit}, not {value}")),
         }
     }
 
@@ -312,10 +278,7 @@ mod tests {
     fn size_and_pixel_fields_are_both_understood() {
         let old = config(r#"{"min_pixels": 784, "max_pixels": 38400}"#).unwrap();
         let new = config(r#"{"size": {"shortest_edge": 784, "longest_edge": 38400}}"#).unwrap();
-        assert_eq!(
-            (old.min_pixels, old.max_pixels),
-            (new.min_pixels, new.max_pixels)
-        );
+        assert_eq!((old.min_pixels, old.max_pixels), (new.min_pixels, new.max_pixels));
         assert_eq!(config(&new.to_json()).unwrap().max_pixels, 38_400);
     }
 
@@ -332,10 +295,7 @@ mod tests {
             (r#"{"rescale_factor": 1.0}"#, "rescale_factor"),
         ] {
             let error = config(json).unwrap_err().to_string();
-            assert!(
-                error.contains(word) && error.contains("test.json"),
-                "{error}"
-            );
+            assert!(error.contains(word) && error.contains("test.json"), "{error}");
         }
     }
 
@@ -344,15 +304,13 @@ mod tests {
         let processor = config(r#"{"min_pixels": 784, "max_pixels": 38400}"#).unwrap();
         // Each 14x14 patch of a 56x28 picture has its own grey, numbered as the tower wants them.
         let order = [[0, 1, 4, 5], [2, 3, 6, 7]];
-        let image = RgbImage::from_fn(56, 28, |x, y| {
-            image::Rgb([20 * order[y as usize / 14][x as usize / 14]; 3])
-        });
+        let image =
+            RgbImage::from_fn(56, 28, |x, y| image::Rgb([20 * order[y as usize / 14][x as usize / 14]; 3]));
         let patches = processor.preprocess(&image).unwrap();
         assert_eq!(patches.grid_thw, [1, 2, 4]);
         assert_eq!(patches.data.len(), 8 * 3 * 2 * 14 * 14);
         for (index, patch) in patches.data.chunks_exact(3 * 2 * 14 * 14).enumerate() {
-            let expected =
-                (20.0 * index as f32 / 255.0 - processor.image_mean[2]) / processor.image_std[2];
+            let expected = (20.0 * index as f32 / 255.0 - processor.image_mean[2]) / processor.image_std[2];
             assert!((patch[patch.len() - 1] - expected).abs() < 1e-5);
         }
     }

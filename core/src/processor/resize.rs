@@ -83,9 +83,8 @@ fn kernel(input: usize, output: usize) -> Kernel {
             let center = scale * (i as f64 + 0.5);
             let start = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(input);
-            let mut weights: Vec<f64> = (start..end)
-                .map(|j| cubic((j as f64 - center + 0.5) / stretch))
-                .collect();
+            let mut weights: Vec<f64> =
+                (start..end).map(|j| cubic((j as f64 - center + 0.5) / stretch)).collect();
             let total: f64 = weights.iter().sum();
             if total != 0.0 {
                 weights.iter_mut().for_each(|weight| *weight /= total);
@@ -95,28 +94,18 @@ fn kernel(input: usize, output: usize) -> Kernel {
         .collect();
 
     // As many fractional bits as keep the largest weight within 16 bits.
-    let largest = float_taps
-        .iter()
-        .flat_map(|(_, weights)| weights)
-        .copied()
-        .fold(0.0, f64::max);
+    let largest = float_taps.iter().flat_map(|(_, weights)| weights).copied().fold(0.0, f64::max);
     let fits = |bits: &u32| 0.5 + largest * f64::from(1_u32 << bits) < 32768.0;
     let fraction_bits = (1..=22).take_while(fits).last().unwrap_or(1);
     let one = f64::from(1_u32 << fraction_bits);
     let taps = float_taps
         .into_iter()
         .map(|(start, weights)| {
-            let weights = weights
-                .into_iter()
-                .map(|weight| (weight * one).round() as i16)
-                .collect();
+            let weights = weights.into_iter().map(|weight| (weight * one).round() as i16).collect();
             Taps { start, weights }
         })
         .collect();
-    Kernel {
-        taps,
-        fraction_bits,
-    }
+    Kernel { taps, fraction_bits }
 }
 
 #[cfg(test)]
@@ -135,9 +124,6 @@ mod tests {
 
     #[test]
     fn one_pixel_fills_the_picture() {
-        assert_eq!(
-            resize_rgb(&[1, 2, 3], (1, 1), (28, 28)),
-            [1, 2, 3].repeat(28 * 28)
-        );
+        assert_eq!(resize_rgb(&[1, 2, 3], (1, 1), (28, 28)), [1, 2, 3].repeat(28 * 28));
     }
 }

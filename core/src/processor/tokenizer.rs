@@ -55,10 +55,7 @@ impl TokenTable {
 impl Tokenizer {
     /// From the contents of a `tokenizer.json`; `origin` names it in errors.
     pub fn from_bytes(json: &[u8], origin: &str) -> Result<Self, ProcessorError> {
-        let unusable = |reason: String| ProcessorError::Tokenizer {
-            origin: origin.to_owned(),
-            reason,
-        };
+        let unusable = |reason: String| ProcessorError::Tokenizer { origin: origin.to_owned(), reason };
         // The library panics on some syntax errors and on a damaged Precompiled normalizer, which byte-level
         // BPE has no use for: both are ruled out first.
         let Outline { normalizer } =
@@ -73,16 +70,12 @@ impl Tokenizer {
         }
         // A training set-up may have left these on; a prompt must neither be cut nor padded.
         tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| unusable(error.to_string()))?;
+        tokenizer.with_truncation(None).map_err(|error| unusable(error.to_string()))?;
         // Special tokens come from the template only, never from what somebody typed.
         tokenizer.set_encode_special_tokens(true);
 
         let id = |token: &str| {
-            tokenizer
-                .token_to_id(token)
-                .ok_or_else(|| unusable(format!("it has no token {token}")))
+            tokenizer.token_to_id(token).ok_or_else(|| unusable(format!("it has no token {token}")))
         };
         let special = SpecialTokens {
             end_of_text: id("<|endoftext|>")?,
@@ -95,14 +88,7 @@ impl Tokenizer {
         };
         let table = Arc::new(token_table(&tokenizer).map_err(unusable)?);
         let json = json.to_vec();
-        Ok(Self {
-            inner: Arc::new(Inner {
-                tokenizer,
-                table,
-                special,
-                json,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { tokenizer, table, special, json }) })
     }
 
     pub fn special(&self) -> &SpecialTokens {
@@ -120,27 +106,18 @@ impl Tokenizer {
             .tokenizer
             .encode_fast(text, false)
             .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(|error| ProcessorError::Tokenize {
-                reason: error.to_string(),
-            })
+            .map_err(|error| ProcessorError::Tokenize { reason: error.to_string() })
     }
 
     /// The text of these tokens, special tokens left out, bytes that are no UTF-8 as U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
-        let bytes: Vec<u8> = ids
-            .iter()
-            .flat_map(|&id| self.inner.table.bytes(id))
-            .copied()
-            .collect();
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.inner.table.bytes(id)).copied().collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Decodes tokens as they come.
     pub fn stream(&self) -> TokenStream {
-        TokenStream {
-            table: self.inner.table.clone(),
-            pending: Vec::new(),
-        }
+        TokenStream { table: self.inner.table.clone(), pending: Vec::new() }
     }
 
     /// The id of the token with exactly this text, special or not.
@@ -154,9 +131,7 @@ impl Tokenizer {
         let Some(start) = self.token_to_id("0") else {
             return 0..0;
         };
-        let count = (1..)
-            .take_while(|&n| self.token_to_id(&n.to_string()) == Some(start + n))
-            .count();
+        let count = (1..).take_while(|&n| self.token_to_id(&n.to_string()) == Some(start + n)).count();
         start..start + 1 + count as u32
     }
 
@@ -168,9 +143,7 @@ impl Tokenizer {
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokenizer")
-            .field("vocab_size", &self.vocab_size())
-            .finish_non_exhaustive()
+        f.debug_struct("Tokenizer").field("vocab_size", &self.vocab_size()).finish_non_exhaustive()
     }
 }
 
@@ -201,9 +174,7 @@ fn token_table(tokenizer: &tokenizers::Tokenizer) -> Result<TokenTable, String> 
                 .chars()
                 .map(|char| byte_of.get(&char).copied())
                 .collect::<Option<_>>()
-                .ok_or_else(|| {
-                    format!("its token {token:?} is not written in the byte alphabet")
-                })?,
+                .ok_or_else(|| format!("its token {token:?} is not written in the byte alphabet"))?,
         };
     }
     Ok(TokenTable(table))
@@ -282,17 +253,8 @@ mod tests {
         assert_eq!(tokenizer.vocab_size(), 1792);
         assert_eq!(tokenizer.number_token_range(), 0..1024);
         for number in 0..1024_u32 {
-            for (before, after) in [
-                ("", ""),
-                (", ", "]"),
-                ("[", ","),
-                (" ", "."),
-                ("x", "x"),
-                ("-", " "),
-            ] {
-                let ids = tokenizer
-                    .encode(&format!("{before}{number}{after}"))
-                    .unwrap();
+            for (before, after) in [("", ""), (", ", "]"), ("[", ","), (" ", "."), ("x", "x"), ("-", " ")] {
+                let ids = tokenizer.encode(&format!("{before}{number}{after}")).unwrap();
                 let numbers: Vec<u32> = ids.into_iter().filter(|id| *id < 1024).collect();
                 assert_eq!(numbers, [number]);
             }
@@ -324,45 +286,24 @@ mod tests {
         let ids = tokenizer.encode(text).unwrap();
         assert!(ids.iter().all(|&id| id < special.end_of_text));
         assert_eq!(tokenizer.decode(&ids), text);
-        assert_eq!(
-            tokenizer.decode(&[special.im_end, special.image_pad, 9_999_999]),
-            ""
-        );
+        assert_eq!(tokenizer.decode(&[special.im_end, special.image_pad, 9_999_999]), "");
     }
 
     #[test]
     fn any_text_survives_and_streams_whole_characters() {
         let tokenizer = tiny();
         let every_byte: String = (0..=0x2FF).filter_map(char::from_u32).collect();
-        let long =
-            "a".repeat(20_000) + &"9".repeat(3_000) + &" ".repeat(3_000) + &"!".repeat(3_000);
+        let long = "a".repeat(20_000) + &"9".repeat(3_000) + &" ".repeat(3_000) + &"!".repeat(3_000);
         for text in [every_byte.as_str(), "\u{10FFFF}👩‍👩‍👧é", long.as_str()] {
             let ids = tokenizer.encode(text).unwrap();
             assert_eq!(tokenizer.decode(&ids), text);
         }
 
-        let byte = |byte: u8| {
-            (0..1792)
-                .find(|&id| tokenizer.inner.table.bytes(id) == [byte])
-                .unwrap()
-        };
+        let byte = |byte: u8| (0..1792).find(|&id| tokenizer.inner.table.bytes(id) == [byte]).unwrap();
         let mut stream = tokenizer.stream();
-        let pieces: Vec<_> = [0xF0, 0x9F, 0x8E, 0x89, 0xFF, b'a', 0xC3]
-            .map(|b| stream.push(byte(b)))
-            .into();
+        let pieces: Vec<_> = [0xF0, 0x9F, 0x8E, 0x89, 0xFF, b'a', 0xC3].map(|b| stream.push(byte(b))).into();
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            pieces,
-            [
-                None,
-                None,
-                None,
-                some("🎉"),
-                some("\u{FFFD}"),
-                some("a"),
-                None
-            ]
-        );
+        assert_eq!(pieces, [None, None, None, some("🎉"), some("\u{FFFD}"), some("a"), None]);
         assert_eq!(stream.finish(), some("\u{FFFD}"));
     }
 

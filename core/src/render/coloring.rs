@@ -14,10 +14,7 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     pub fn new(camera: &Camera, visible: &'a [Visible]) -> Self {
-        Self {
-            view: shading::View::new(camera),
-            visible,
-        }
+        Self { view: shading::View::new(camera), visible }
     }
 }
 
@@ -96,9 +93,8 @@ impl Renderer {
             for (j, &triangle) in three.iter().enumerate() {
                 let weight = WEIGHTS[i][j];
                 let place = vec2(j as f32 - 1.0, i as f32 - 1.0) * (0.5 * weight);
-                let known = (0..count).find(|&k| {
-                    shown[k].0 == triangle || self.alike(frame, shown[k].0, triangle, middle)
-                });
+                let known = (0..count)
+                    .find(|&k| shown[k].0 == triangle || self.alike(frame, shown[k].0, triangle, middle));
                 match known {
                     Some(k) => shown[k] = (shown[k].0, shown[k].1 + weight, shown[k].2 + place),
                     None => {
@@ -139,11 +135,7 @@ impl Renderer {
         let depth = plane.depth(pixel);
         let position = frame.view.position(pixel, depth);
         let to_eye = (frame.view.eye - position).normalize_or(Vec3::Z);
-        let mut normal = if face.smooth {
-            self.smooth_normal(face, position)
-        } else {
-            face.normal
-        };
+        let mut normal = if face.smooth { self.smooth_normal(face, position) } else { face.normal };
         if face.two_sided && normal.dot(to_eye) < 0.0 {
             normal = -normal;
         }
@@ -160,11 +152,7 @@ impl Renderer {
         }
         let (light, highlight) = self.lights.at(position, normal, to_eye, open, lit);
         let footprint = depth * frame.view.pixel_size / normal.dot(to_eye).abs().max(0.25);
-        Shade {
-            light,
-            highlight,
-            footprint,
-        }
+        Shade { light, highlight, footprint }
     }
 
     /// Linear colour of a triangle under this light at this place of the picture.
@@ -199,10 +187,7 @@ impl Renderer {
             .iter()
             .filter_map(|part| {
                 let map = part.shadow.as_ref()?;
-                let (from, step) = (
-                    part.to_local * (position - part.center),
-                    part.to_local * ray,
-                );
+                let (from, step) = (part.to_local * (position - part.center), part.to_local * ray);
                 // Panels look along their z; only their front is seen.
                 let t = -from.z / step.z;
                 let place = from + step * t;
@@ -219,20 +204,10 @@ impl Renderer {
         let footprint = (t + 1.0) * frame.view.pixel_size;
         let look = pattern::look(
             &self.materials[side.material as usize],
-            &pattern::Place {
-                local,
-                half: part.half,
-                axis: side.axis,
-                footprint,
-            },
+            &pattern::Place { local, half: part.half, axis: side.axis, footprint },
         );
-        let [open, lit] = part
-            .shadow
-            .as_ref()
-            .map_or([1.0; 2], |map| map.at(local.truncate()));
-        let (light, _) = self
-            .lights
-            .at(position + ray * t, side.normal, -ray, open, lit);
+        let [open, lit] = part.shadow.as_ref().map_or([1.0; 2], |map| map.at(local.truncate()));
+        let (light, _) = self.lights.at(position + ray * t, side.normal, -ray, open, lit);
         look.color * light
     }
 

@@ -34,16 +34,9 @@ impl Lights {
                 let towards = middle.extend(o.bounds.center.z) - o.bounds.center;
                 let axes = o.bounds.axes();
                 // The thinnest side of a window's box looks through the wall.
-                let thin = if o.bounds.half_extents.x < o.bounds.half_extents.y {
-                    axes.x_axis
-                } else {
-                    axes.y_axis
-                };
-                let inward = if thin.dot(towards) >= 0.0 {
-                    thin
-                } else {
-                    -thin
-                };
+                let thin =
+                    if o.bounds.half_extents.x < o.bounds.half_extents.y { axes.x_axis } else { axes.y_axis };
+                let inward = if thin.dot(towards) >= 0.0 { thin } else { -thin };
                 let size = o.bounds.size();
                 Window {
                     center: o.bounds.center,
@@ -61,14 +54,7 @@ impl Lights {
 
     /// Light that reaches a place, before its colour, and the highlight seen from `to_eye`.
     /// `open` is how much of the surroundings the place sees, `lit` how much of the lamp; both 0..=1.
-    pub fn at(
-        &self,
-        position: Vec3,
-        normal: Vec3,
-        to_eye: Vec3,
-        open: f32,
-        lit: f32,
-    ) -> (Vec3, f32) {
+    pub fn at(&self, position: Vec3, normal: Vec3, to_eye: Vec3, open: f32, lit: f32) -> (Vec3, f32) {
         let sky = vec3(0.50, 0.51, 0.53);
         let ground = vec3(0.27, 0.25, 0.23);
         let mut light = ground.lerp(sky, normal.z * 0.5 + 0.5) * open;
@@ -157,8 +143,7 @@ impl ShadowMap {
             let middle = vec2(center.dot(axes.x_axis), center.dot(axes.y_axis));
             // Shadows lean away from the lamp: look further on that side.
             let lamp = lights.lamp - caster.bounds.center;
-            let lean =
-                vec2(lamp.dot(axes.x_axis), lamp.dot(axes.y_axis)) / lamp.dot(normal).max(0.4);
+            let lean = vec2(lamp.dot(axes.x_axis), lamp.dot(axes.y_axis)) / lamp.dot(normal).max(0.4);
             let shadow = middle - lean * height.max(0.0);
             let low = (middle.min(shadow) - reach - 0.4) / cell;
             let high = (middle.max(shadow) + reach + 0.4) / cell;
@@ -169,29 +154,18 @@ impl ShadowMap {
             for row in span(low.y, high.y, rows) {
                 for column in span(low.x, high.x, columns) {
                     let on_panel = vec2(column as f32, row as f32) * cell;
-                    let p = origin
-                        + axes.x_axis * on_panel.x
-                        + axes.y_axis * on_panel.y
-                        + normal * 0.02;
+                    let p = origin + axes.x_axis * on_panel.x + axes.y_axis * on_panel.y + normal * 0.02;
                     let [open, lit] = &mut open_and_lit[row * columns + column];
                     let away = caster.distance(p);
                     *open *= 1.0
-                        - 0.5
-                            * caster.density
-                            * (1.0 - away / 0.35).max(0.0)
-                            * (1.0 - away / 0.35).max(0.0);
+                        - 0.5 * caster.density * (1.0 - away / 0.35).max(0.0) * (1.0 - away / 0.35).max(0.0);
                     if caster.blocks(p, lights.lamp) {
                         *lit *= 1.0 - 0.75 * caster.density;
                     }
                 }
             }
         }
-        Self {
-            columns,
-            rows,
-            cell,
-            open_and_lit,
-        }
+        Self { columns, rows, cell, open_and_lit }
     }
 
     /// Extent of the panel, metres.
@@ -202,10 +176,7 @@ impl ShadowMap {
     /// `[open, lit]` at a place on the panel, metres from its origin.
     pub fn at(&self, place: Vec2) -> [f32; 2] {
         let p = (place / self.cell).max(Vec2::ZERO);
-        let (column, row) = (
-            (p.x as usize).min(self.columns - 2),
-            (p.y as usize).min(self.rows - 2),
-        );
+        let (column, row) = ((p.x as usize).min(self.columns - 2), (p.y as usize).min(self.rows - 2));
         let t = (p - vec2(column as f32, row as f32)).min(Vec2::ONE);
         let get = |dx: usize, dy: usize| self.open_and_lit[(row + dy) * self.columns + column + dx];
         let (a, b, c, d) = (get(0, 0), get(1, 0), get(0, 1), get(1, 1));
@@ -228,12 +199,7 @@ pub struct Caster {
 
 impl Caster {
     pub fn new(bounds: OrientedBox, density: f32) -> Self {
-        Self {
-            to_local: bounds.axes().transpose(),
-            reach: bounds.half_extents.length(),
-            bounds,
-            density,
-        }
+        Self { to_local: bounds.axes().transpose(), reach: bounds.half_extents.length(), bounds, density }
     }
 
     fn distance(&self, point: Vec3) -> f32 {
@@ -252,11 +218,7 @@ impl Caster {
         if distance >= CONTACT {
             return 1.0;
         }
-        let facing = if distance > 1e-4 {
-            (self.to_local * normal).dot(away) / distance
-        } else {
-            0.0
-        };
+        let facing = if distance > 1e-4 { (self.to_local * normal).dot(away) / distance } else { 0.0 };
         let near = 1.0 - distance / CONTACT;
         1.0 - 0.55 * self.density * near * near * (0.25 + 0.75 * facing).max(0.0)
     }

@@ -133,10 +133,7 @@ const BAND: usize = 16;
 impl Renderer {
     /// What this camera sees.
     pub fn render(&self, camera: &Camera) -> RenderedFrame {
-        let (width, height) = (
-            camera.intrinsics.width as usize,
-            camera.intrinsics.height as usize,
-        );
+        let (width, height) = (camera.intrinsics.width as usize, camera.intrinsics.height as usize);
         let projected = self.project(camera);
         let frame = coloring::Frame::new(camera, &projected.visible);
         let mut color = vec![0; width * height * 3];
@@ -159,13 +156,8 @@ impl Renderer {
                 self.color_row(&frame, band * BAND + y, rows, line);
             }
         }
-        let color =
-            image::RgbImage::from_raw(width as u32, height as u32, color).unwrap_or_default();
-        RenderedFrame {
-            color,
-            depth,
-            instances,
-        }
+        let color = image::RgbImage::from_raw(width as u32, height as u32, color).unwrap_or_default();
+        RenderedFrame { color, depth, instances }
     }
 
     fn part_of(&self, visible: &Visible) -> &Part {
@@ -186,19 +178,13 @@ impl Renderer {
         let mut last: Option<usize> = None;
         for part in &self.parts {
             moved.clear();
-            moved.extend(
-                self.vertices[part.vertices.clone()]
-                    .iter()
-                    .map(|&v| to_camera * (v - eye)),
-            );
+            moved.extend(self.vertices[part.vertices.clone()].iter().map(|&v| to_camera * (v - eye)));
             if outside(&moved, intrinsics) {
                 continue;
             }
             for index in part.faces.clone() {
                 let face = &self.faces[index];
-                let corners = face
-                    .corners
-                    .map(|i| moved[i as usize - part.vertices.start]);
+                let corners = face.corners.map(|i| moved[i as usize - part.vertices.start]);
                 let normal = to_camera * face.normal;
                 if normal.dot(corners[0]) >= 0.0 && !face.two_sided {
                     continue;
@@ -210,29 +196,20 @@ impl Renderer {
                 let Some(plane) = DepthPlane::new(corners[0], normal, focal, middle) else {
                     continue;
                 };
-                let Some(fine) = DepthPlane::new(corners[0], normal, fine_focal, fine_middle)
-                else {
+                let Some(fine) = DepthPlane::new(corners[0], normal, fine_focal, fine_middle) else {
                     continue;
                 };
-                let projected =
-                    polygon.map(|p| vec2(p.x, p.y) / p.z.max(NEAR) * fine_focal + fine_middle);
+                let projected = polygon.map(|p| vec2(p.x, p.y) / p.z.max(NEAR) * fine_focal + fine_middle);
                 // Triangles of one flat side count as one: there is no edge between them to smooth.
                 let goes_on = last.is_some_and(|l| self.faces[l].same_side(face));
                 if !goes_on {
-                    visible.push(Visible {
-                        face: index as u32,
-                        plane,
-                    });
+                    visible.push(Visible { face: index as u32, plane });
                 }
                 last = Some(index);
                 let id = visible.len() as u32 - 1;
                 for i in 2..count {
                     let corners = [projected[0], projected[i - 1], projected[i]];
-                    triangles.push(Projection {
-                        corners,
-                        plane: fine,
-                        id,
-                    });
+                    triangles.push(Projection { corners, plane: fine, id });
                 }
             }
         }
@@ -242,14 +219,10 @@ impl Renderer {
 
 /// Whether all the points lie beyond one side of the picture, or behind the camera.
 fn outside(points: &[Vec3], intrinsics: &Intrinsics) -> bool {
-    let (left, right) = (
-        -intrinsics.cx / intrinsics.fx,
-        (intrinsics.width as f32 - intrinsics.cx) / intrinsics.fx,
-    );
-    let (top, bottom) = (
-        -intrinsics.cy / intrinsics.fy,
-        (intrinsics.height as f32 - intrinsics.cy) / intrinsics.fy,
-    );
+    let (left, right) =
+        (-intrinsics.cx / intrinsics.fx, (intrinsics.width as f32 - intrinsics.cx) / intrinsics.fx);
+    let (top, bottom) =
+        (-intrinsics.cy / intrinsics.fy, (intrinsics.height as f32 - intrinsics.cy) / intrinsics.fy);
     let all = |beyond: &dyn Fn(&Vec3) -> bool| points.iter().all(beyond);
     all(&|p| p.z < NEAR)
         || all(&|p| p.x < left * p.z)

@@ -26,32 +26,21 @@ impl Renderer {
             lights: Lights::of(scene),
             floor: scene.room.floor,
         };
-        let casters: Vec<Caster> = scene
-            .objects
-            .iter()
-            .map(|o| Caster::new(o.bounds, scenes::solidity(&o.category)))
-            .collect();
+        let casters: Vec<Caster> =
+            scene.objects.iter().map(|o| Caster::new(o.bounds, scenes::solidity(&o.category))).collect();
         for panel in scenes::panels(&scene.room) {
             renderer.add_panel(&panel, &casters);
         }
         for (index, object) in scene.objects.iter().enumerate() {
             let near = |(i, other): (usize, &Caster)| i != index && casters[index].touches(other);
-            let neighbours = casters
-                .iter()
-                .enumerate()
-                .filter(|c| near(*c))
-                .map(|(_, c)| c.clone());
+            let neighbours = casters.iter().enumerate().filter(|c| near(*c)).map(|(_, c)| c.clone());
             renderer.add_object(object, neighbours.take(NEIGHBOURS).collect());
         }
         renderer
     }
 
     fn add_panel(&mut self, panel: &Panel, casters: &[Caster]) {
-        let frame = Frame {
-            origin: panel.origin,
-            axes: panel.axes,
-            half: Vec3::ONE,
-        };
+        let frame = Frame { origin: panel.origin, axes: panel.axes, half: Vec3::ONE };
         let index = self.add(0, &panel.mesh, &frame);
         let map = |size| ShadowMap::new(panel.origin, panel.axes, size, &self.lights, casters);
         self.parts[index].shadow = panel.size.map(map);
@@ -59,11 +48,7 @@ impl Renderer {
 
     fn add_object(&mut self, object: &Object, neighbours: Vec<Caster>) {
         let bounds = &object.bounds;
-        let frame = Frame {
-            origin: bounds.center,
-            axes: bounds.axes(),
-            half: bounds.half_extents,
-        };
+        let frame = Frame { origin: bounds.center, axes: bounds.axes(), half: bounds.half_extents };
         let index = self.add(object.id, &scenes::mesh(object), &frame);
         self.parts[index].neighbours = neighbours;
     }
@@ -73,10 +58,8 @@ impl Renderer {
         let (first_vertex, first_face) = (self.vertices.len(), self.faces.len());
         let first_material = self.materials.len() as u32;
         let part = self.parts.len();
-        self.vertices
-            .extend(mesh.vertices.iter().map(|&v| frame.axes * v + frame.origin));
-        self.normals
-            .extend(mesh.normals.iter().map(|&n| frame.axes * n));
+        self.vertices.extend(mesh.vertices.iter().map(|&v| frame.axes * v + frame.origin));
+        self.normals.extend(mesh.normals.iter().map(|&n| frame.axes * n));
         self.materials.extend(&mesh.materials);
         for face in &mesh.faces {
             let [a, b, c] = face.corners.map(|i| mesh.vertices[i as usize]);
@@ -114,9 +97,5 @@ impl Renderer {
 /// The axis that a direction follows most: 0, 1 or 2.
 fn steepest(normal: Vec3) -> u8 {
     let steep = normal.abs();
-    if steep.z >= steep.x.max(steep.y) {
-        2
-    } else {
-        u8::from(steep.y >= steep.x)
-    }
+    if steep.z >= steep.x.max(steep.y) { 2 } else { u8::from(steep.y >= steep.x) }
 }

@@ -76,11 +76,7 @@ impl Visibility {
         for row in top..bottom {
             let y = row as f32 + 0.5;
             let far = a.x + (y - a.y) * long;
-            let near = if y < b.y {
-                a.x + (y - a.y) * upper
-            } else {
-                b.x + (y - b.y) * lower
-            };
+            let near = if y < b.y { a.x + (y - a.y) * upper } else { b.x + (y - b.y) * lower };
             let start = first_sample(near.min(far), self.width);
             let end = first_sample(near.max(far), self.width);
             if start >= end {
@@ -122,8 +118,7 @@ pub fn clip_near(corners: [Vec3; 3]) -> ([Vec3; 4], usize) {
         if (p.z >= NEAR) != (q.z >= NEAR) {
             // Always from the visible end, so that neighbours cut their shared edge at the same point.
             let (inside, outside) = if p.z >= NEAR { (p, q) } else { (q, p) };
-            let mut cut =
-                inside + (outside - inside) * ((NEAR - inside.z) / (outside.z - inside.z));
+            let mut cut = inside + (outside - inside) * ((NEAR - inside.z) / (outside.z - inside.z));
             cut.z = NEAR;
             kept[count] = cut;
             count += 1;
@@ -140,16 +135,9 @@ impl DepthPlane {
         if distance.abs() < 1e-9 {
             return None;
         }
-        let slope = vec2(
-            normal.x / (focal.x * distance),
-            normal.y / (focal.y * distance),
-        );
+        let slope = vec2(normal.x / (focal.x * distance), normal.y / (focal.y * distance));
         let origin = normal.z / distance - slope.x * middle.x - slope.y * middle.y;
-        Some(Self {
-            dx: slope.x,
-            dy: slope.y,
-            origin,
-        })
+        Some(Self { dx: slope.x, dy: slope.y, origin })
     }
 
     /// Metres along the camera's Z at a place of the picture.
@@ -162,20 +150,11 @@ impl DepthPlane {
 mod tests {
     use super::*;
 
-    const FLAT: DepthPlane = DepthPlane {
-        dx: 0.0,
-        dy: 0.0,
-        origin: 0.5,
-    };
+    const FLAT: DepthPlane = DepthPlane { dx: 0.0, dy: 0.0, origin: 0.5 };
 
     #[test]
     fn triangles_that_share_an_edge_cover_each_sample_once() {
-        let corners = [
-            vec2(1.3, 2.7),
-            vec2(28.9, 5.3),
-            vec2(25.4, 29.6),
-            vec2(3.2, 22.2),
-        ];
+        let corners = [vec2(1.3, 2.7), vec2(28.9, 5.3), vec2(25.4, 29.6), vec2(3.2, 22.2)];
         let mut counts = vec![0; 32 * 32];
         for triangle in [[0, 1, 2], [0, 2, 3]] {
             let mut seen = Visibility::new(32, 32);
@@ -188,21 +167,15 @@ mod tests {
         let inside = crate::geometry::polygon::contains;
         for y in 0..32 {
             for x in 0..32 {
-                assert_eq!(
-                    counts[y * 32 + x] == 1,
-                    inside(&corners, vec2(x as f32 + 0.5, y as f32 + 0.5))
-                );
+                assert_eq!(counts[y * 32 + x] == 1, inside(&corners, vec2(x as f32 + 0.5, y as f32 + 0.5)));
             }
         }
     }
 
     #[test]
     fn a_triangle_through_the_camera_is_cut_at_the_near_plane() {
-        let (corners, count) = clip_near([
-            Vec3::new(0.0, 0.0, 1.0),
-            Vec3::new(1.0, 0.0, -1.0),
-            Vec3::new(0.0, 1.0, 2.0),
-        ]);
+        let (corners, count) =
+            clip_near([Vec3::new(0.0, 0.0, 1.0), Vec3::new(1.0, 0.0, -1.0), Vec3::new(0.0, 1.0, 2.0)]);
         assert_eq!(count, 4);
         assert!(corners.iter().all(|p| p.z >= NEAR));
         assert_eq!(clip_near([Vec3::NEG_Z; 3]).1, 0);
@@ -210,13 +183,7 @@ mod tests {
 
     #[test]
     fn the_nearer_triangle_wins_whatever_the_order() {
-        let (near, far) = (
-            DepthPlane {
-                origin: 1.0,
-                ..FLAT
-            },
-            FLAT,
-        );
+        let (near, far) = (DepthPlane { origin: 1.0, ..FLAT }, FLAT);
         for order in [[(near, 1), (far, 2)], [(far, 2), (near, 1)]] {
             let mut seen = Visibility::new(4, 4);
             for (plane, id) in order {
@@ -229,16 +196,8 @@ mod tests {
     #[test]
     fn huge_coordinates_do_no_harm() {
         let mut seen = Visibility::new(4, 4);
-        seen.fill(
-            [vec2(-1e9, -1e9), vec2(1e9, -1e9), vec2(f32::NAN, 1e9)],
-            FLAT,
-            0,
-        );
-        seen.fill(
-            [vec2(-1e9, -1e9), vec2(3e9, -1e9), vec2(-1e9, 3e9)],
-            FLAT,
-            1,
-        );
+        seen.fill([vec2(-1e9, -1e9), vec2(1e9, -1e9), vec2(f32::NAN, 1e9)], FLAT, 0);
+        seen.fill([vec2(-1e9, -1e9), vec2(3e9, -1e9), vec2(-1e9, 3e9)], FLAT, 1);
         assert!(seen.triangle.iter().all(|&id| id != EMPTY));
     }
 }

@@ -2,11 +2,7 @@ use super::*;
 use crate::scenes::rooms::{RoomOptions, generate};
 use crate::scenes::{scannet_intrinsics, stand_points};
 
-fn views(
-    rooms: u64,
-    width: u32,
-    height: u32,
-) -> impl Iterator<Item = (Scene, Camera, RenderedFrame)> {
+fn views(rooms: u64, width: u32, height: u32) -> impl Iterator<Item = (Scene, Camera, RenderedFrame)> {
     (0..rooms).flat_map(move |i| {
         let scene = generate(11, i, &RoomOptions::default());
         let renderer = Renderer::new(&scene);
@@ -31,24 +27,12 @@ fn what_is_seen_lies_in_its_box() {
             let point = view.position(pixel, depth);
             if id > 0 {
                 let object = &scene.objects[usize::from(id) - 1];
-                assert!(
-                    object.bounds.contains(point, 2e-3),
-                    "{} {}",
-                    scene.name,
-                    object.category
-                );
+                assert!(object.bounds.contains(point, 2e-3), "{} {}", scene.name, object.category);
                 checked += 1;
             } else {
-                let wall = crate::geometry::polygon::distance_to_edges(
-                    &scene.room.outline,
-                    point.truncate(),
-                );
+                let wall = crate::geometry::polygon::distance_to_edges(&scene.room.outline, point.truncate());
                 let ends = point.z.min(scene.room.height - point.z);
-                assert!(
-                    wall.min(ends) < 0.02,
-                    "{}: {point} is on no side of the room",
-                    scene.name
-                );
+                assert!(wall.min(ends) < 0.02, "{}: {point} is on no side of the room", scene.name);
             }
         }
     }
@@ -77,8 +61,7 @@ fn the_same_scene_gives_the_same_bytes() {
 #[test]
 fn pictures_are_neither_dark_nor_washed_out() {
     for (scene, _, frame) in views(12, 96, 72) {
-        let mean =
-            frame.color.iter().map(|&b| f64::from(b)).sum::<f64>() / frame.color.len() as f64;
+        let mean = frame.color.iter().map(|&b| f64::from(b)).sum::<f64>() / frame.color.len() as f64;
         assert!((70.0..225.0).contains(&mean), "{}: {mean}", scene.name);
     }
 }
@@ -89,9 +72,6 @@ fn a_picture_without_pixels_is_no_trouble() {
     let mut camera = stand_points(&scene, 1, scannet_intrinsics(8, 8), 0).remove(0);
     for (width, height) in [(0, 0), (0, 5), (5, 0), (1, 1)] {
         (camera.intrinsics.width, camera.intrinsics.height) = (width, height);
-        assert_eq!(
-            render(&scene, &camera).depth.len(),
-            (width * height) as usize
-        );
+        assert_eq!(render(&scene, &camera).depth.len(), (width * height) as usize);
     }
 }

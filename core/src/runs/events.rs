@@ -19,7 +19,9 @@ pub enum Event {
         device: String,
     },
     /// Training goes on after this many steps.
-    Resumed { step: u64 },
+    Resumed {
+        step: u64,
+    },
     /// Optimizer step number `step` (from 1) is done.
     Step {
         step: u64,
@@ -45,12 +47,25 @@ pub enum Event {
         parsed: f64,
         seconds: f64,
     },
-    Checkpoint { step: u64, path: String },
+    Checkpoint {
+        step: u64,
+        path: String,
+    },
     /// Something the user should know, which did not stop the run.
-    Warning { message: String },
-    Stopped { step: u64 },
-    Finished { step: u64, model: String },
-    Failed { step: u64, message: String },
+    Warning {
+        message: String,
+    },
+    Stopped {
+        step: u64,
+    },
+    Finished {
+        step: u64,
+        model: String,
+    },
+    Failed {
+        step: u64,
+        message: String,
+    },
 }
 
 /// An event and when it happened.
@@ -72,12 +87,8 @@ pub struct EventLog {
 impl EventLog {
     /// Opens for appending. What a kill left after the last whole line is cut off.
     pub fn append(path: &Path) -> Result<Self, RunError> {
-        let mut file = File::options()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(path)
-            .map_err(RunError::io(path))?;
+        let mut file =
+            File::options().create(true).read(true).append(true).open(path).map_err(RunError::io(path))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(RunError::io(path))?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);

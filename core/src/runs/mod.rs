@@ -24,9 +24,13 @@ pub enum RunError {
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path}: not a run directory (no config.toml in it)")]
     NotARun { path: PathBuf },
-    #[error("{path}: this run already has {steps} steps in its log. Add --resume to go on with it, or choose another --run folder")]
+    #[error(
+        "{path}: this run already has {steps} steps in its log. Add --resume to go on with it, or choose another --run folder"
+    )]
     AlreadyStarted { path: PathBuf, steps: u64 },
-    #[error("{path}: process {pid} is still working on this run. Stop it first, or choose another --run folder")]
+    #[error(
+        "{path}: process {pid} is still working on this run. Stop it first, or choose another --run folder"
+    )]
     Busy { path: PathBuf, pid: u32 },
     #[error("{path}, line {line}: {message}. Remove the line, or start the run anew")]
     Event { path: PathBuf, line: usize, message: String },

@@ -8,14 +8,7 @@ use glam::{Mat3, Vec2, Vec3, vec2, vec3};
 /// about 58° wide.
 pub fn scannet_intrinsics(width: u32, height: u32) -> Intrinsics {
     let focal = 1170.0 / 1296.0 * width as f32;
-    Intrinsics {
-        width,
-        height,
-        fx: focal,
-        fy: focal,
-        cx: width as f32 / 2.0,
-        cy: height as f32 / 2.0,
-    }
+    Intrinsics { width, height, fx: focal, fy: focal, cx: width as f32 / 2.0, cy: height as f32 / 2.0 }
 }
 
 /// How many places are tried for each camera wanted.
@@ -44,11 +37,7 @@ pub fn stand_points(scene: &Scene, count: u32, intrinsics: Intrinsics, seed: u64
                 best = Some((score, pose));
             }
         }
-        cameras.extend(best.map(|(_, pose)| Camera {
-            pose,
-            intrinsics,
-            time: None,
-        }));
+        cameras.extend(best.map(|(_, pose)| Camera { pose, intrinsics, time: None }));
     }
     cameras
 }
@@ -63,8 +52,7 @@ fn draw_pose(scene: &Scene, footprints: &[Footprint], dice: &mut Dice) -> Pose {
     let mut eye = vec3((low.x + high.x) * 0.5, (low.y + high.y) * 0.5, eye_height);
     let mut most = f32::MIN;
     for _ in 0..12 {
-        let place =
-            vec2(dice.between(low.x, high.x), dice.between(low.y, high.y)).extend(eye_height);
+        let place = vec2(dice.between(low.x, high.x), dice.between(low.y, high.y)).extend(eye_height);
         let room = clearance(scene, footprints, place);
         if room > most {
             (most, eye) = (room, place);
@@ -74,21 +62,12 @@ fn draw_pose(scene: &Scene, footprints: &[Footprint], dice: &mut Dice) -> Pose {
         }
     }
     // Towards an object, not its exact middle, rather one some steps away.
-    let candidates: Vec<Vec3> = scene
-        .objects
-        .iter()
-        .map(|o| o.bounds.center)
-        .filter(|c| c.distance(eye) > 1.2)
-        .collect();
-    let middle = vec3(
-        (low.x + high.x) * 0.5,
-        (low.y + high.y) * 0.5,
-        scene.room.floor + 0.8,
-    );
+    let candidates: Vec<Vec3> =
+        scene.objects.iter().map(|o| o.bounds.center).filter(|c| c.distance(eye) > 1.2).collect();
+    let middle = vec3((low.x + high.x) * 0.5, (low.y + high.y) * 0.5, scene.room.floor + 0.8);
     let target = dice.pick(&candidates).copied().unwrap_or(middle);
     let away = (target - eye).truncate().length().max(0.5);
-    let aside =
-        (target - eye).truncate().perp().normalize_or(Vec2::X) * dice.between(-0.25, 0.25) * away;
+    let aside = (target - eye).truncate().perp().normalize_or(Vec2::X) * dice.between(-0.25, 0.25) * away;
     let down = libm::tanf(dice.between(6.0, 24.0_f32).to_radians());
     let target = (target.truncate() + aside).extend(eye.z - down * away);
     Pose::look_at(eye, target)
@@ -98,11 +77,7 @@ fn draw_pose(scene: &Scene, footprints: &[Footprint], dice: &mut Dice) -> Pose {
 pub(super) fn clearance(scene: &Scene, footprints: &[Footprint], eye: Vec3) -> f32 {
     let at = eye.truncate();
     let wall = polygon::distance_to_edges(&scene.room.outline, at);
-    let wall = if polygon::contains(&scene.room.outline, at) {
-        wall - 0.35
-    } else {
-        -wall - 0.35
-    };
+    let wall = if polygon::contains(&scene.room.outline, at) { wall - 0.35 } else { -wall - 0.35 };
     footprints
         .iter()
         // What hangs above the head is no obstacle.
@@ -124,11 +99,7 @@ fn score(scene: &Scene, solids: &[Solid], intrinsics: &Intrinsics, pose: &Pose) 
         for column in 0..RAYS[0] {
             let u = (column as f32 + 0.5) / RAYS[0] as f32 * intrinsics.width as f32;
             let v = (row as f32 + 0.5) / RAYS[1] as f32 * intrinsics.height as f32;
-            let ray = vec3(
-                (u - intrinsics.cx) / intrinsics.fx,
-                (v - intrinsics.cy) / intrinsics.fy,
-                1.0,
-            );
+            let ray = vec3((u - intrinsics.cx) / intrinsics.fx, (v - intrinsics.cy) / intrinsics.fy, 1.0);
             let ray = axes * ray;
             let hit = solids
                 .iter()
@@ -147,11 +118,8 @@ fn score(scene: &Scene, solids: &[Solid], intrinsics: &Intrinsics, pose: &Pose) 
         .iter()
         .zip(&scene.objects)
         .map(|(share, object)| {
-            let worth = if matches!(object.category.as_str(), "door" | "window" | "curtain") {
-                0.5
-            } else {
-                1.0
-            };
+            let worth =
+                if matches!(object.category.as_str(), "door" | "window" | "curtain") { 0.5 } else { 1.0 };
             (share / 0.025).min(1.0) * worth - (share - 0.35).max(0.0) * 5.0
         })
         .sum();
@@ -179,10 +147,7 @@ impl Solid {
     fn hit(&self, from: Vec3, ray: Vec3) -> Option<f32> {
         let (start, step) = (self.to_local * (from - self.center), self.to_local * ray);
         let inverse = step.recip();
-        let (a, b) = (
-            (-self.half - start) * inverse,
-            (self.half - start) * inverse,
-        );
+        let (a, b) = ((-self.half - start) * inverse, (self.half - start) * inverse);
         let (enter, leave) = (a.min(b).max_element(), a.max(b).min_element());
         (enter > 0.0 && enter < leave).then_some(enter)
     }
@@ -203,10 +168,7 @@ mod tests {
                 let eye = camera.pose.translation;
                 assert!((1.3..=1.7).contains(&(eye.z - scene.room.floor)));
                 assert!(polygon::contains(&scene.room.outline, eye.truncate()));
-                assert!(
-                    !scene.objects.iter().any(|o| o.bounds.contains(eye, 0.1)),
-                    "room {index}"
-                );
+                assert!(!scene.objects.iter().any(|o| o.bounds.contains(eye, 0.1)), "room {index}");
                 let down = forward(&camera.pose).z;
                 assert!((-0.6..0.0).contains(&down), "looks {down}");
             }

@@ -6,28 +6,13 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum SceneError {
     #[error("{}: cannot be read ({source}); check that the path is right and the file may be read", path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
 
     #[error(
         "{file}: not JSON at line {line}, column {column} ({message}); the file may be cut off: fetch it again"
     )]
-    Json {
-        file: String,
-        line: usize,
-        column: usize,
-        message: String,
-    },
+    Json { file: String, line: usize, column: usize, message: String },
 
-    #[error(
-        "{file}: {place}: expected {expected}, found {found}; correct the file or leave this entry out"
-    )]
-    Content {
-        file: String,
-        place: String,
-        expected: &'static str,
-        found: String,
-    },
+    #[error("{file}: {place}: expected {expected}, found {found}; correct the file or leave this entry out")]
+    Content { file: String, place: String, expected: &'static str, found: String },
 }

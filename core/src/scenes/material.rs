@@ -68,12 +68,7 @@ impl Material {
             Surface::Boards => 0.12,
             _ => 1.0,
         };
-        Self {
-            color: linear(rgb),
-            surface,
-            scale,
-            seed: 0,
-        }
+        Self { color: linear(rgb), surface, scale, seed: 0 }
     }
 
     /// The same with this pattern size in metres.
@@ -87,10 +82,7 @@ impl Material {
 
     /// The same, lighter (above 1) or darker.
     pub fn shade(self, factor: f32) -> Self {
-        Self {
-            color: self.color.map(|c| (c * factor).clamp(0.0, 1.0)),
-            ..self
-        }
+        Self { color: self.color.map(|c| (c * factor).clamp(0.0, 1.0)), ..self }
     }
 }
 
@@ -98,10 +90,6 @@ impl Material {
 fn linear(rgb: u32) -> [f32; 3] {
     [16, 8, 0].map(|shift| {
         let v = ((rgb >> shift) & 255) as f32 / 255.0;
-        if v <= 0.04045 {
-            v / 12.92
-        } else {
-            libm::powf((v + 0.055) / 1.055, 2.4)
-        }
+        if v <= 0.04045 { v / 12.92 } else { libm::powf((v + 0.055) / 1.055, 2.4) }
     })
 }

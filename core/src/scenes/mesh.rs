@@ -29,18 +29,13 @@ impl Mesh {
         let Some(&first) = self.vertices.first() else {
             return (Vec3::ZERO, Vec3::ZERO);
         };
-        self.vertices
-            .iter()
-            .fold((first, first), |(low, high), &v| (low.min(v), high.max(v)))
+        self.vertices.iter().fold((first, first), |(low, high), &v| (low.min(v), high.max(v)))
     }
 
     /// Stretches and moves the mesh so that its bounds are exactly `-half..=half`.
     pub fn fit(&mut self, half: Vec3) {
         let (low, high) = self.bounds();
-        let (middle, extent) = (
-            (low + high) * 0.5,
-            ((high - low) * 0.5).max(Vec3::splat(1e-6)),
-        );
+        let (middle, extent) = ((low + high) * 0.5, ((high - low) * 0.5).max(Vec3::splat(1e-6)));
         let scale = half / extent;
         for v in &mut self.vertices {
             *v = ((*v - middle) * scale).clamp(-half, half);
@@ -82,17 +77,12 @@ impl MeshBuilder {
     }
 
     fn face(&mut self, corners: [u32; 3]) {
-        self.mesh.faces.push(Face {
-            corners,
-            material: self.current,
-        });
+        self.mesh.faces.push(Face { corners, material: self.current });
     }
 
     /// A flat quad, counter-clockwise seen from outside.
     pub fn quad(&mut self, corners: [Vec3; 4]) -> &mut Self {
-        let normal = (corners[1] - corners[0])
-            .cross(corners[3] - corners[0])
-            .normalize_or(Vec3::Z);
+        let normal = (corners[1] - corners[0]).cross(corners[3] - corners[0]).normalize_or(Vec3::Z);
         let [a, b, c, d] = corners.map(|p| self.vertex(p, normal));
         self.face([a, b, c]);
         self.face([a, c, d]);
@@ -101,9 +91,7 @@ impl MeshBuilder {
 
     /// A flat triangle, counter-clockwise seen from outside.
     pub fn triangle(&mut self, corners: [Vec3; 3]) -> &mut Self {
-        let normal = (corners[1] - corners[0])
-            .cross(corners[2] - corners[0])
-            .normalize_or(Vec3::Z);
+        let normal = (corners[1] - corners[0]).cross(corners[2] - corners[0]).normalize_or(Vec3::Z);
         let corners = corners.map(|p| self.vertex(p, normal));
         self.face(corners);
         self
@@ -119,14 +107,7 @@ impl MeshBuilder {
                 if i & 4 == 0 { l.z } else { h.z },
             )
         };
-        for side in [
-            [0, 4, 6, 2],
-            [1, 3, 7, 5],
-            [0, 1, 5, 4],
-            [2, 6, 7, 3],
-            [0, 2, 3, 1],
-            [4, 5, 7, 6],
-        ] {
+        for side in [[0, 4, 6, 2], [1, 3, 7, 5], [0, 1, 5, 4], [2, 6, 7, 3], [0, 2, 3, 1], [4, 5, 7, 6]] {
             self.quad(side.map(p));
         }
         self
@@ -159,15 +140,8 @@ impl MeshBuilder {
         let mut quad = |q: [u32; 4]| {
             let (a, b, c) = (q[0] as usize, q[1] as usize, q[2] as usize);
             let v = &self.mesh.vertices;
-            let outwards = (v[b] - v[a])
-                .cross(v[c] - v[a])
-                .dot((v[a] + v[c]) * 0.5 - center)
-                >= 0.0;
-            let q = if outwards {
-                q
-            } else {
-                [q[0], q[3], q[2], q[1]]
-            };
+            let outwards = (v[b] - v[a]).cross(v[c] - v[a]).dot((v[a] + v[c]) * 0.5 - center) >= 0.0;
+            let q = if outwards { q } else { [q[0], q[3], q[2], q[1]] };
             self.face([q[0], q[1], q[2]]);
             self.face([q[0], q[2], q[3]]);
         };
@@ -180,12 +154,7 @@ impl MeshBuilder {
             let (first, second) = ((axis + 1) % 3, (axis + 2) % 3);
             for around in [0, u, v, u | v] {
                 let (low, high) = (around, around | 1 << axis);
-                quad([
-                    id(low, first),
-                    id(high, first),
-                    id(high, second),
-                    id(low, second),
-                ]);
+                quad([id(low, first), id(high, first), id(high, second), id(low, second)]);
             }
         }
         for corner in 0..8_u32 {
@@ -210,10 +179,8 @@ impl MeshBuilder {
         for d in &ring {
             let out = u * d.x + v * d.y;
             let normal = (out + axis * slope).normalize_or(out);
-            sides.push([
-                self.vertex(from + out * radii[0], normal),
-                self.vertex(to + out * radii[1], normal),
-            ]);
+            sides
+                .push([self.vertex(from + out * radii[0], normal), self.vertex(to + out * radii[1], normal)]);
         }
         for i in 0..sides.len() {
             let ([a, d], [b, c]) = (sides[i], sides[(i + 1) % sides.len()]);
@@ -223,17 +190,11 @@ impl MeshBuilder {
         for (end, radius, normal) in [(from, radii[0], -axis), (to, radii[1], axis)] {
             if radius > 1e-5 {
                 let middle = self.vertex(end, normal);
-                let rim: Vec<u32> = ring
-                    .iter()
-                    .map(|d| self.vertex(end + (u * d.x + v * d.y) * radius, normal))
-                    .collect();
+                let rim: Vec<u32> =
+                    ring.iter().map(|d| self.vertex(end + (u * d.x + v * d.y) * radius, normal)).collect();
                 for i in 0..rim.len() {
                     let (a, b) = (rim[i], rim[(i + 1) % rim.len()]);
-                    self.face(if normal == axis {
-                        [middle, a, b]
-                    } else {
-                        [middle, b, a]
-                    });
+                    self.face(if normal == axis { [middle, a, b] } else { [middle, b, a] });
                 }
             }
         }
@@ -247,13 +208,7 @@ impl MeshBuilder {
 
     /// A body of revolution about the vertical through `base`: `(radius, height)` from bottom to top along
     /// its outside, `stretch` scales x and y. Open where the profile does not start or end at radius 0.
-    pub fn lathe(
-        &mut self,
-        base: Vec3,
-        stretch: Vec2,
-        profile: &[(f32, f32)],
-        segments: u32,
-    ) -> &mut Self {
+    pub fn lathe(&mut self, base: Vec3, stretch: Vec2, profile: &[(f32, f32)], segments: u32) -> &mut Self {
         let ring = circle(segments);
         let mut rows: Vec<Vec<u32>> = Vec::new();
         for (i, &(radius, height)) in profile.iter().enumerate() {
@@ -264,10 +219,8 @@ impl MeshBuilder {
                 ring.iter()
                     .map(|d| {
                         let out = vec3(d.x * stretch.x, d.y * stretch.y, 0.0);
-                        let normal =
-                            vec3(d.x / stretch.x, d.y / stretch.y, 0.0).normalize_or(Vec3::X);
-                        let normal =
-                            (normal * tangent.y - Vec3::Z * tangent.x).normalize_or(Vec3::Z);
+                        let normal = vec3(d.x / stretch.x, d.y / stretch.y, 0.0).normalize_or(Vec3::X);
+                        let normal = (normal * tangent.y - Vec3::Z * tangent.x).normalize_or(Vec3::Z);
                         self.vertex(base + out * radius + Vec3::Z * height, normal)
                     })
                     .collect(),

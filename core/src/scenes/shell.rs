@@ -21,18 +21,10 @@ pub fn panels(room: &Room) -> Vec<Panel> {
     let mut dice = Dice::new(room.style, 1);
     let floor = floor_material(room, &mut dice);
     let walls = wall_colors(room, &mut dice);
-    let ceiling = Material::new(
-        Surface::Paint,
-        *dice
-            .pick(&[0xF2F1EC, 0xEFEBE2, 0xE9E9E6])
-            .unwrap_or(&0xF2F1EC),
-    );
-    let skirting = Material::new(
-        Surface::Paint,
-        *dice
-            .pick(&[0xF0EEE8, 0x8A6A4A, 0xD8D4CC])
-            .unwrap_or(&0xF0EEE8),
-    );
+    let ceiling =
+        Material::new(Surface::Paint, *dice.pick(&[0xF2F1EC, 0xEFEBE2, 0xE9E9E6]).unwrap_or(&0xF2F1EC));
+    let skirting =
+        Material::new(Surface::Paint, *dice.pick(&[0xF0EEE8, 0x8A6A4A, 0xD8D4CC]).unwrap_or(&0xF0EEE8));
 
     let (low, high) = polygon::bounds(&room.outline);
     let mut panels = Vec::with_capacity(room.outline.len() * 2 + 2);
@@ -69,35 +61,15 @@ pub fn panels(room: &Room) -> Vec<Panel> {
         // Corners run counter-clockwise, so the room lies to the left; seen from inside, x runs from b to a.
         let axes = Mat3::from_cols(-along.extend(0.0), Vec3::Z, along.perp().extend(0.0));
         let origin = b.extend(room.floor);
-        let wall = if i == dice_accent(room) {
-            walls[1]
-        } else {
-            walls[0]
-        };
+        let wall = if i == dice_accent(room) { walls[1] } else { walls[0] };
         let mut builder = MeshBuilder::default();
         let (w, h) = (length, room.height);
-        builder.material(wall).quad([
-            Vec3::ZERO,
-            vec3(w, 0.0, 0.0),
-            vec3(w, h, 0.0),
-            vec3(0.0, h, 0.0),
-        ]);
-        panels.push(Panel {
-            mesh: builder.finish(),
-            origin,
-            axes,
-            size: Some(vec2(w, h)),
-        });
+        builder.material(wall).quad([Vec3::ZERO, vec3(w, 0.0, 0.0), vec3(w, h, 0.0), vec3(0.0, h, 0.0)]);
+        panels.push(Panel { mesh: builder.finish(), origin, axes, size: Some(vec2(w, h)) });
 
         let mut trim = MeshBuilder::default();
-        trim.material(skirting)
-            .cuboid(Vec3::ZERO, vec3(w, 0.07, 0.012));
-        panels.push(Panel {
-            mesh: trim.finish(),
-            origin,
-            axes,
-            size: None,
-        });
+        trim.material(skirting).cuboid(Vec3::ZERO, vec3(w, 0.07, 0.012));
+        panels.push(Panel { mesh: trim.finish(), origin, axes, size: None });
     }
     panels
 }
@@ -105,11 +77,7 @@ pub fn panels(room: &Room) -> Vec<Panel> {
 /// One wall may be painted differently.
 fn dice_accent(room: &Room) -> usize {
     let mut dice = Dice::new(room.style, 2);
-    if dice.chance(0.35) {
-        dice.index(room.outline.len())
-    } else {
-        usize::MAX
-    }
+    if dice.chance(0.35) { dice.index(room.outline.len()) } else { usize::MAX }
 }
 
 fn floor_material(room: &Room, dice: &mut Dice) -> Material {
@@ -126,16 +94,12 @@ fn floor_material(room: &Room, dice: &mut Dice) -> Material {
         Material::new(Surface::Carpet, pick(&carpets, dice)).seeded(seed)
     } else {
         let scale = dice.between(0.25, 0.5);
-        Material::new(Surface::Tiles, pick(&tiles, dice))
-            .scaled(scale)
-            .seeded(seed)
+        Material::new(Surface::Tiles, pick(&tiles, dice)).scaled(scale).seeded(seed)
     }
 }
 
 fn wall_colors(room: &Room, dice: &mut Dice) -> [Material; 2] {
-    let plain = [
-        0xE8E2D4, 0xDDDCD6, 0xE9E6DD, 0xD9CFBC, 0xCBD3D2, 0xDED3C4, 0xE3E0D0,
-    ];
+    let plain = [0xE8E2D4, 0xDDDCD6, 0xE9E6DD, 0xD9CFBC, 0xCBD3D2, 0xDED3C4, 0xE3E0D0];
     let accents = [0x9FB4B8, 0xB9A58A, 0xA8B59A, 0xC2A49A, 0x8F9CB0, 0xD2BE8C];
     let seed = dice.seed() as u32;
     let plain = *dice.pick(&plain).unwrap_or(&0xE8E2D4);

@@ -16,13 +16,7 @@ const STEP: f32 = 0.05;
 /// Cameras along a smooth path between the furniture, `fps` a second for so many seconds, each with its time.
 /// The path visits far corners of the free floor in turn; the camera looks ahead, drawn towards objects nearby,
 /// slightly down. Where nobody could walk, the camera turns about on the freest spot.
-pub fn walk(
-    scene: &Scene,
-    intrinsics: Intrinsics,
-    fps: f32,
-    seconds: f32,
-    seed: u64,
-) -> Vec<Camera> {
+pub fn walk(scene: &Scene, intrinsics: Intrinsics, fps: f32, seconds: f32, seed: u64) -> Vec<Camera> {
     let frames = (fps.max(0.0) * seconds.max(0.0)).min(1e6) as usize;
     if frames == 0 {
         return Vec::new();
@@ -31,16 +25,8 @@ pub fn walk(
     let height = scene.room.floor + dice.between(1.35, 1.6).min(scene.room.height - 0.25);
     let ground = Ground::new(scene, height);
     let path = ground.path(SPEED * seconds, &mut dice);
-    let places: Vec<Vec2> = (0..frames)
-        .map(|i| along(&path, SPEED * i as f32 / fps))
-        .collect();
-    let directions = gaze(
-        scene,
-        &places,
-        &path,
-        fps,
-        dice.between(10.0, 18.0).to_radians(),
-    );
+    let places: Vec<Vec2> = (0..frames).map(|i| along(&path, SPEED * i as f32 / fps)).collect();
+    let directions = gaze(scene, &places, &path, fps, dice.between(10.0, 18.0).to_radians());
     places
         .iter()
         .zip(directions)
@@ -50,11 +36,7 @@ pub fn walk(
             // A step every 0.6 s.
             let bob = 0.008 * libm::sinf(time * std::f32::consts::TAU / 0.6);
             let eye = place.extend(height + bob);
-            Camera {
-                pose: Pose::look_at(eye, eye + direction),
-                intrinsics,
-                time: Some(time),
-            }
+            Camera { pose: Pose::look_at(eye, eye + direction), intrinsics, time: Some(time) }
         })
         .collect()
 }
@@ -76,12 +58,7 @@ fn gaze(scene: &Scene, places: &[Vec2], path: &[Vec2], fps: f32, down: f32) -> V
             .filter(|away| away.length() > 0.5 && away.dot(ahead) > 0.0)
             .map(|away| away / away.length_squared().max(0.6))
             .sum();
-        ahead
-            + if walking {
-                pull.clamp_length_max(1.2) * 0.8
-            } else {
-                Vec2::ZERO
-            }
+        ahead + if walking { pull.clamp_length_max(1.2) * 0.8 } else { Vec2::ZERO }
     });
     let mut headings: Vec<Vec2> = wanted.map(|d| d.normalize_or(Vec2::X)).collect();
     // The head follows half a second behind; once forwards and once backwards takes the lag out again.
@@ -129,27 +106,13 @@ impl<'a> Ground<'a> {
         let columns = ((high.x - low.x) / CELL).clamp(1.0, 400.0) as usize;
         let rows = ((high.y - low.y) / CELL).clamp(1.0, 400.0) as usize;
         let footprints = scene.objects.iter().map(|o| o.bounds.footprint()).collect();
-        let mut ground = Self {
-            scene,
-            footprints,
-            origin: low,
-            columns,
-            rows,
-            height,
-            free: Vec::new(),
-        };
-        ground.free = (0..columns * rows)
-            .map(|cell| ground.fits(ground.center(cell)))
-            .collect();
+        let mut ground = Self { scene, footprints, origin: low, columns, rows, height, free: Vec::new() };
+        ground.free = (0..columns * rows).map(|cell| ground.fits(ground.center(cell))).collect();
         ground
     }
 
     fn center(&self, cell: usize) -> Vec2 {
-        self.origin
-            + vec2(
-                (cell % self.columns) as f32 + 0.5,
-                (cell / self.columns) as f32 + 0.5,
-            ) * CELL
+        self.origin + vec2((cell % self.columns) as f32 + 0.5, (cell / self.columns) as f32 + 0.5) * CELL
     }
 
     fn fits(&self, place: Vec2) -> bool {
@@ -173,12 +136,7 @@ impl<'a> Ground<'a> {
     }
 
     fn neighbours(&self, cell: usize) -> impl Iterator<Item = usize> + use<> {
-        let (x, y, columns, rows) = (
-            cell % self.columns,
-            cell / self.columns,
-            self.columns,
-            self.rows,
-        );
+        let (x, y, columns, rows) = (cell % self.columns, cell / self.columns, self.columns, self.rows);
         let left = (x > 0).then(|| cell - 1);
         let right = (x + 1 < columns).then_some(cell + 1);
         let below = (y > 0).then(|| cell - columns);
@@ -194,8 +152,7 @@ impl<'a> Ground<'a> {
         for cell in 0..self.free.len() {
             if self.free[cell] && !seen[cell] {
                 let steps = self.steps_from(cell);
-                let reached: Vec<usize> =
-                    (0..steps.len()).filter(|&i| steps[i].is_some()).collect();
+                let reached: Vec<usize> = (0..steps.len()).filter(|&i| steps[i].is_some()).collect();
                 for &i in &reached {
                     seen[i] = true;
                 }
@@ -207,14 +164,7 @@ impl<'a> Ground<'a> {
         let Some(&start) = dice.pick(&piece) else {
             let freest = (0..self.free.len())
                 .map(|cell| {
-                    (
-                        clearance(
-                            self.scene,
-                            &self.footprints,
-                            self.center(cell).extend(self.height),
-                        ),
-                        cell,
-                    )
+                    (clearance(self.scene, &self.footprints, self.center(cell).extend(self.height)), cell)
                 })
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             return vec![freest.map_or(self.origin, |(_, cell)| self.center(cell))];
@@ -233,9 +183,8 @@ impl<'a> Ground<'a> {
             };
             let mut way = vec![goal];
             let mut cell = goal;
-            while let Some(next) = self
-                .neighbours(cell)
-                .find(|&n| steps[n].is_some() && steps[n] < steps[cell])
+            while let Some(next) =
+                self.neighbours(cell).find(|&n| steps[n].is_some() && steps[n] < steps[cell])
             {
                 way.push(next);
                 cell = next;
@@ -290,20 +239,12 @@ mod tests {
                 assert!(ahead(a).dot(ahead(b)) > 0.97, "room {index} turns too fast");
                 assert!(pair[1].time > pair[0].time);
             }
-            let inside =
-                |c: &Camera| polygon::contains(&scene.room.outline, c.pose.translation.truncate());
+            let inside = |c: &Camera| polygon::contains(&scene.room.outline, c.pose.translation.truncate());
             assert!(cameras.iter().all(inside));
-            let hit = |c: &Camera| {
-                scene
-                    .objects
-                    .iter()
-                    .any(|o| o.bounds.contains(c.pose.translation, 0.05))
-            };
+            let hit = |c: &Camera| scene.objects.iter().any(|o| o.bounds.contains(c.pose.translation, 0.05));
             assert!(!cameras.iter().any(hit), "room {index}");
-            let travelled: f32 = cameras
-                .windows(2)
-                .map(|w| w[0].pose.translation.distance(w[1].pose.translation))
-                .sum();
+            let travelled: f32 =
+                cameras.windows(2).map(|w| w[0].pose.translation.distance(w[1].pose.translation)).sum();
             assert!(travelled > 2.0, "room {index}: {travelled} m");
         }
     }

@@ -135,7 +135,11 @@ impl Encoder {
         Ok(Prepared { encoded, labels: Some(labels) })
     }
 
-    fn dense_labels(&self, row: &FoundationSample, patches: &PixelPatches) -> Result<DenseLabels, TrainError> {
+    fn dense_labels(
+        &self,
+        row: &FoundationSample,
+        patches: &PixelPatches,
+    ) -> Result<DenseLabels, TrainError> {
         let path = self.dataset.image_path(&row.instances);
         let instances = image::open(&path)
             .map_err(|error| TrainError::Data(format!("{}: {error}; run `data check`", path.display())))?

@@ -80,7 +80,8 @@ pub fn newest(checkpoints: &Path) -> (Option<(u64, PathBuf)>, Vec<TrainError>) {
 }
 
 fn verify(path: &Path) -> Result<(), String> {
-    let text = std::fs::read_to_string(path.join("state.json")).map_err(|error| format!("state.json: {error}"))?;
+    let text =
+        std::fs::read_to_string(path.join("state.json")).map_err(|error| format!("state.json: {error}"))?;
     let state: State = serde_json::from_str(&text).map_err(|error| format!("state.json: {error}"))?;
     for (name, expected) in &state.checksums {
         let bytes = std::fs::read(path.join(name)).map_err(|error| format!("{name}: {error}"))?;

@@ -33,7 +33,9 @@ impl std::str::FromStr for Stage {
             "understanding" | "cold-start" | "reasoning" => Err(TrainError::Config(format!(
                 "stage {text} is not built yet; this version trains foundation and perception"
             ))),
-            _ => Err(TrainError::Config(format!("unknown stage {text}; stages are foundation and perception"))),
+            _ => {
+                Err(TrainError::Config(format!("unknown stage {text}; stages are foundation and perception")))
+            }
         }
     }
 }
@@ -163,8 +165,7 @@ impl TrainConfig {
     /// Sets one field from `key=value`; nested fields by dots: `foundation.bounds=2`.
     pub fn set(&mut self, assignment: &str) -> Result<(), TrainError> {
         let fault = |message: String| TrainError::Config(format!("--set {assignment}: {message}"));
-        let (key, value) =
-            assignment.split_once('=').ok_or_else(|| fault("expected key=value".into()))?;
+        let (key, value) = assignment.split_once('=').ok_or_else(|| fault("expected key=value".into()))?;
         let mut table = toml::Table::try_from(&*self).map_err(|error| fault(error.to_string()))?;
         let mut slot = &mut table;
         let mut parts = key.trim().split('.').peekable();
@@ -173,9 +174,8 @@ impl TrainConfig {
             let unknown = || fault(format!("there is no field {part}; fields are {names}"));
             let field = slot.get_mut(part).ok_or_else(unknown)?;
             if parts.peek().is_none() {
-                *field = parse_like(field, value.trim()).ok_or_else(|| {
-                    fault(format!("{value} is not a {}", field.type_str()))
-                })?;
+                *field = parse_like(field, value.trim())
+                    .ok_or_else(|| fault(format!("{value} is not a {}", field.type_str())))?;
                 break;
             }
             slot = field.as_table_mut().ok_or_else(|| fault(format!("{part} has no fields")))?;
@@ -201,7 +201,10 @@ impl TrainConfig {
             }
         }
         if !(0.0..=1.0).contains(&self.warmup) {
-            return Err(TrainError::Config(format!("warmup is a share of the steps, 0 to 1, not {}", self.warmup)));
+            return Err(TrainError::Config(format!(
+                "warmup is a share of the steps, 0 to 1, not {}",
+                self.warmup
+            )));
         }
         Ok(())
     }
@@ -253,9 +256,13 @@ mod tests {
         config.set("faults.prompt_in_loss=true").expect("a switch");
         assert_eq!((config.steps, config.learning_rate), (1500, 2e-4));
         assert_eq!(config.foundation.bounds, 2.5);
-        for (assignment, word) in
-            [("stepz=1", "stepz"), ("steps=many", "integer"), ("steps=0", "above zero"), ("steps", "key=value"), ("stage=sleep", "stage")]
-        {
+        for (assignment, word) in [
+            ("stepz=1", "stepz"),
+            ("steps=many", "integer"),
+            ("steps=0", "above zero"),
+            ("steps", "key=value"),
+            ("stage=sleep", "stage"),
+        ] {
             let error = config.clone().set(assignment).expect_err(assignment).to_string();
             assert!(error.contains(word), "{error}");
         }

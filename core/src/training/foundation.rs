@@ -81,14 +81,16 @@ impl DenseHeads {
         let category = log_softmax(logits, 1).gather(1, truth).mean().neg();
 
         let boxes = image_tokens.clone().matmul(self.bounds.val()).reshape([patches, 4]);
-        let truth: Tensor<2> = Tensor::from_data(TensorData::new(labels.bounds.clone(), [patches, 4]), device);
+        let truth: Tensor<2> =
+            Tensor::from_data(TensorData::new(labels.bounds.clone(), [patches, 4]), device);
         let on_object: Tensor<2> =
             Tensor::from_data(TensorData::new(labels.on_object.clone(), [patches, 1]), device);
         let count = labels.on_object.iter().sum::<f32>().max(1.0) * 4.0;
         let bounds = ((boxes - truth).abs() * on_object).sum().div_scalar(count);
 
         let own = image_tokens.clone().matmul(self.position.val());
-        let truth: Tensor<2> = Tensor::from_data(TensorData::new(labels.position.clone(), [tokens, 2]), device);
+        let truth: Tensor<2> =
+            Tensor::from_data(TensorData::new(labels.position.clone(), [tokens, 2]), device);
         let position = (own - truth).abs().mean();
         DenseLosses { category, bounds, position }
     }

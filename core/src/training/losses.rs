@@ -31,12 +31,18 @@ impl AnswerTargets {
 }
 
 /// Mean cross-entropy over the answer tokens of the batch. Only their rows go through the output layer.
-pub fn answer_loss(model: &Qwen2_5Vl, input: &ModelInput, targets: &AnswerTargets, device: &Device) -> Tensor<1> {
+pub fn answer_loss(
+    model: &Qwen2_5Vl,
+    input: &ModelInput,
+    targets: &AnswerTargets,
+    device: &Device,
+) -> Tensor<1> {
     let hidden = model.hidden(input, None);
     let [batch, time, width] = hidden.dims();
     let count = targets.len();
     let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(targets.rows.clone(), [count]), device);
-    let tokens: Tensor<2, Int> = Tensor::from_data(TensorData::new(targets.tokens.clone(), [count, 1]), device);
+    let tokens: Tensor<2, Int> =
+        Tensor::from_data(TensorData::new(targets.tokens.clone(), [count, 1]), device);
     let logits = model.logits(hidden.reshape([batch * time, width]).select(0, rows));
     log_softmax(logits, 1).gather(1, tokens).mean().neg()
 }

@@ -1,7 +1,7 @@
 //! Which samples a step takes: a function of (seed, step) alone, so that resuming needs no state.
 
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// Walks through all samples in a new random order each epoch.

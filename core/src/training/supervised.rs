@@ -49,7 +49,8 @@ pub fn train(
     if !resume && steps_logged > 0 {
         return Err(RunError::AlreadyStarted { path: run.root().to_owned(), steps: steps_logged }.into());
     }
-    let (checkpoint, damaged) = if resume { checkpoints::newest(&run.checkpoints_dir()) } else { (None, Vec::new()) };
+    let (checkpoint, damaged) =
+        if resume { checkpoints::newest(&run.checkpoints_dir()) } else { (None, Vec::new()) };
     write_atomic(&run.config_path(), config.to_toml().as_bytes())?;
     EventLog::rewind(&run.events_path(), checkpoint.as_ref().map_or(0, |found| found.0))?;
     let mut journal = Journal { log: EventLog::append(&run.events_path())?, watch };
@@ -176,13 +177,16 @@ impl Trainer {
 
     fn restore(mut self, step: u64, path: &Path) -> Result<Self, TrainError> {
         let fault = |message: String| TrainError::Checkpoint { path: path.to_owned(), message };
-        let read = |name: &str| std::fs::read(path.join(name)).map_err(|error| fault(format!("{name}: {error}")));
+        let read =
+            |name: &str| std::fs::read(path.join(name)).map_err(|error| fault(format!("{name}: {error}")));
         self.optimizer = self.optimizer.load_bytes(read("optimizer.bpk")?).map_err(fault)?;
         if self.heads.is_some() {
-            self.head_optimizer = self.head_optimizer.load_bytes(read("head_optimizer.bpk")?).map_err(fault)?;
+            self.head_optimizer =
+                self.head_optimizer.load_bytes(read("head_optimizer.bpk")?).map_err(fault)?;
             let bytes = read("heads.safetensors")?;
             let weights = &mut Weights::from_bytes(&bytes, &path.join("heads.safetensors"), &self.device)?;
-            let heads = DenseHeads::new(weights, self.model.config().text.hidden_size, self.categories.len())?;
+            let heads =
+                DenseHeads::new(weights, self.model.config().text.hidden_size, self.categories.len())?;
             self.heads = Some(name_parameters(heads, "heads"));
         }
         self.step = step;
@@ -194,7 +198,9 @@ impl Trainer {
             self.write_model(dir)?;
             let put = |name: &str, optimizer: &AdamW| {
                 let path = dir.join(name);
-                let bytes = optimizer.to_bytes().map_err(|message| TrainError::Checkpoint { path: path.clone(), message })?;
+                let bytes = optimizer
+                    .to_bytes()
+                    .map_err(|message| TrainError::Checkpoint { path: path.clone(), message })?;
                 std::fs::write(&path, bytes).map_err(TrainError::io(path))
             };
             put("optimizer.bpk", &self.optimizer)?;
@@ -217,7 +223,12 @@ impl Trainer {
         Ok(())
     }
 
-    fn run(&mut self, run: &RunDir, stop: &AtomicBool, journal: &mut Journal<'_>) -> Result<Outcome, TrainError> {
+    fn run(
+        &mut self,
+        run: &RunDir,
+        stop: &AtomicBool,
+        journal: &mut Journal<'_>,
+    ) -> Result<Outcome, TrainError> {
         let processor = self.processor.clone();
         let count = if self.config.evaluate_every == 0 || self.config.stage == Stage::Foundation {
             0
@@ -256,7 +267,9 @@ impl Trainer {
                 self.save_checkpoint(run, journal)?;
                 saved = self.step;
             }
-            if self.config.evaluate_every > 0 && (last || self.step.is_multiple_of(self.config.evaluate_every)) {
+            if self.config.evaluate_every > 0
+                && (last || self.step.is_multiple_of(self.config.evaluate_every))
+            {
                 let since = Instant::now();
                 self.evaluate(&evaluator, run, stop, journal)?;
                 pace.evaluation_took(since.elapsed());
@@ -295,8 +308,12 @@ impl Trainer {
             }
             accumulator.accumulate(&self.model, GradientsParams::from_grads(gradients, &self.model));
         }
-        done.learning_rate =
-            schedule::learning_rate(self.config.learning_rate, self.config.warmup, self.step, self.config.steps);
+        done.learning_rate = schedule::learning_rate(
+            self.config.learning_rate,
+            self.config.warmup,
+            self.step,
+            self.config.steps,
+        );
         let mut gradients = accumulator.grads();
         done.gradient_norm = clip_gradients(&self.model, &mut gradients, self.config.max_gradient_norm);
         self.model = self.optimizer.step(done.learning_rate, self.model.clone(), gradients);
@@ -319,7 +336,8 @@ impl Trainer {
         let Some(heads) = &self.heads else { return Ok((answer, Vec::new())) };
         let labels = batches::DenseLabels::concat(batch.iter().filter_map(|sample| sample.labels.as_ref()));
         let dense = heads.losses(&image_tokens, &labels, &self.device);
-        let read = |name: &str, part: &Tensor<1>| (name.to_owned(), f64::from(part.clone().into_scalar::<f32>()));
+        let read =
+            |name: &str, part: &Tensor<1>| (name.to_owned(), f64::from(part.clone().into_scalar::<f32>()));
         let parts = vec![
             read("caption", &answer),
             read("category", &dense.category),
@@ -352,8 +370,11 @@ impl Trainer {
         }
         let since = Instant::now();
         let stop_now = AtomicBool::new(false);
-        let watch_stop = |_| stop_now.store(stop.load(Ordering::Relaxed) || run.stop_requested(), Ordering::Relaxed);
-        let Some(evaluation) = evaluator.run(&self.model.valid(), &stop_now, watch_stop)? else { return Ok(()) };
+        let watch_stop =
+            |_| stop_now.store(stop.load(Ordering::Relaxed) || run.stop_requested(), Ordering::Relaxed);
+        let Some(evaluation) = evaluator.run(&self.model.valid(), &stop_now, watch_stop)? else {
+            return Ok(());
+        };
         let lines: Vec<String> =
             evaluation.answers.iter().filter_map(|answer| serde_json::to_string(answer).ok()).collect();
         write_atomic(

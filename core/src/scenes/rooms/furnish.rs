@@ -10,13 +10,8 @@ use glam::{Vec2, Vec3, vec3};
 pub fn furnish(room: &Room, kind: RoomKind, options: &RoomOptions, dice: &mut Dice) -> Vec<Object> {
     let fewest = options.min_objects.min(options.max_objects);
     // Towards fuller rooms: empty ones have little to ask about.
-    let wanted = dice
-        .count(fewest, options.max_objects)
-        .max(dice.count(fewest, options.max_objects));
-    let mut f = Furnisher {
-        placer: Placer::new(room, dice),
-        wanted: wanted as usize,
-    };
+    let wanted = dice.count(fewest, options.max_objects).max(dice.count(fewest, options.max_objects));
+    let mut f = Furnisher { placer: Placer::new(room, dice), wanted: wanted as usize };
     f.openings(kind);
     match kind {
         RoomKind::Bedroom => f.bed_group(),
@@ -76,8 +71,7 @@ impl Furnisher<'_> {
             if kind != RoomKind::Bathroom && self.placer.dice.chance(0.3) {
                 self.curtain(window, size, bottom);
             }
-            self.placer
-                .reserve(window, 0.4, [bottom + 0.12, bottom + size.z]);
+            self.placer.reserve(window, 0.4, [bottom + 0.12, bottom + size.z]);
         }
     }
 
@@ -98,16 +92,8 @@ impl Furnisher<'_> {
                 if self.full() {
                     return;
                 }
-                let present = self
-                    .placer
-                    .objects
-                    .iter()
-                    .filter(|o| o.category == name)
-                    .count();
-                let again = matches!(
-                    name,
-                    "chair" | "picture" | "plant" | "box" | "bookshelf" | "armchair"
-                );
+                let present = self.placer.objects.iter().filter(|o| o.category == name).count();
+                let again = matches!(name, "chair" | "picture" | "plant" | "box" | "bookshelf" | "armchair");
                 if present > 0 && !(again && (round > 0 || self.placer.dice.chance(0.3))) {
                     continue;
                 }
@@ -142,30 +128,17 @@ impl Furnisher<'_> {
             "radiator" => {
                 // Under the window where it fits.
                 let (size, bottom) = (self.size("radiator"), self.between(0.1, 0.15));
-                let window = self
-                    .placer
-                    .objects
-                    .iter()
-                    .position(|o| o.category == "window");
-                let placed =
-                    window.and_then(|w| self.placer.on_wall_at(w, "radiator", size, bottom, 0.0));
+                let window = self.placer.objects.iter().position(|o| o.category == "window");
+                let placed = window.and_then(|w| self.placer.on_wall_at(w, "radiator", size, bottom, 0.0));
                 if placed.is_none() {
                     self.placer.on_wall("radiator", size, bottom);
                 }
             }
             "curtain" => {
-                let window = self
-                    .placer
-                    .objects
-                    .iter()
-                    .position(|o| o.category == "window");
+                let window = self.placer.objects.iter().position(|o| o.category == "window");
                 if let Some(window) = window {
                     let bounds = self.placer.objects[window].bounds;
-                    self.curtain(
-                        window,
-                        bounds.size(),
-                        bounds.center.z - bounds.half_extents.z,
-                    );
+                    self.curtain(window, bounds.size(), bounds.center.z - bounds.half_extents.z);
                 }
             }
             "armchair" => {
@@ -177,8 +150,7 @@ impl Furnisher<'_> {
                     self.dress(on);
                 }
             }
-            "backpack" | "trash can" | "suitcase" | "box" | "basket" | "shoes" | "crate"
-            | "bucket" => {
+            "backpack" | "trash can" | "suitcase" | "box" | "basket" | "shoes" | "crate" | "bucket" => {
                 // Mostly out of the way, along a wall.
                 let size = self.size(name);
                 if self.placer.dice.chance(0.75) {

@@ -15,16 +15,11 @@ impl Furnisher<'_> {
             if self.chance(0.85) {
                 let pillow = self.size("pillow");
                 let turn = self.between(-0.12, 0.12);
-                self.placer
-                    .on_top(bed, "pillow", pillow, vec2(x, 0.86), turn);
+                self.placer.on_top(bed, "pillow", pillow, vec2(x, 0.86), turn);
             }
         }
         let mut stand = None;
-        for side in if self.placer.dice.chance(0.5) {
-            [-1.0, 1.0]
-        } else {
-            [1.0, -1.0]
-        } {
+        for side in if self.placer.dice.chance(0.5) { [-1.0, 1.0] } else { [1.0, -1.0] } {
             if self.chance(if wide { 0.75 } else { 0.55 }) {
                 let placed = self.placer.beside(bed, "nightstand", side, 0.05);
                 if let Some(on) = placed {
@@ -50,8 +45,7 @@ impl Furnisher<'_> {
         }
         if self.chance(0.12) {
             let blanket = self.size("blanket");
-            self.placer
-                .on_top(bed, "blanket", blanket, vec2(0.4, -0.7), 0.2);
+            self.placer.on_top(bed, "blanket", blanket, vec2(0.4, -0.7), 0.2);
         }
         if self.chance(0.55)
             && let Some(dresser) = self.placer.place("dresser")
@@ -70,8 +64,7 @@ impl Furnisher<'_> {
             1 if !self.full() => {
                 let size = self.size("mirror");
                 let top = self.placer.objects[on].bounds.size().z + 0.08;
-                self.placer
-                    .on_wall_at(on, "mirror", size, top.max(1.0), 0.0);
+                self.placer.on_wall_at(on, "mirror", size, top.max(1.0), 0.0);
             }
             2 if !self.full() => self.top(on, "lamp", vec2(-0.7, 0.0)),
             _ => {}
@@ -109,44 +102,30 @@ impl Furnisher<'_> {
         for x in [-0.75, 0.75] {
             if self.chance(0.4) {
                 let pillow = self.size("pillow") * vec3(0.8, 0.9, 1.0);
-                self.placer
-                    .on_top(sofa, "pillow", pillow, vec2(x * 0.8, -0.1), 0.0);
+                self.placer.on_top(sofa, "pillow", pillow, vec2(x * 0.8, -0.1), 0.0);
             }
         }
         // The television stands on a low cupboard opposite.
         if self.chance(0.75) {
             let tv = self.size("tv");
-            let stand = vec3(
-                tv.x.max(1.0) + 0.25,
-                self.between(0.38, 0.46),
-                self.between(0.45, 0.6),
-            );
+            let stand = vec3(tv.x.max(1.0) + 0.25, self.between(0.38, 0.46), self.between(0.45, 0.6));
             if let Some(stand) = self.placer.opposite(sofa, "cabinet", stand) {
                 self.placer.on_top(stand, "tv", tv, vec2(0.0, 0.2), 0.0);
             }
         }
         if self.chance(0.45) {
-            let side = if self.placer.dice.chance(0.5) {
-                1.0
-            } else {
-                -1.0
-            };
+            let side = if self.placer.dice.chance(0.5) { 1.0 } else { -1.0 };
             let lamp = vec3(0.4, 0.4, self.between(1.4, 1.75));
             let offset = vec2(side * (size.x * 0.5 + 0.3), size.y * 0.5 - 0.25);
             self.placer.near(sofa, "lamp", lamp, offset, 0.0);
         }
         if self.chance(0.5) {
             let (picture, bottom) = (self.size("picture"), self.between(1.35, 1.55));
-            self.placer
-                .on_wall_at(sofa, "picture", picture, bottom, 0.0);
+            self.placer.on_wall_at(sofa, "picture", picture, bottom, 0.0);
         }
         if self.chance(0.4) {
             let chair = self.size("armchair");
-            let side = if self.placer.dice.chance(0.5) {
-                1.0
-            } else {
-                -1.0
-            };
+            let side = if self.placer.dice.chance(0.5) { 1.0 } else { -1.0 };
             let turn = side * self.between(0.9, 1.4);
             let offset = vec2(side * (size.x * 0.5 + 0.45), -size.y * 0.5 - 0.9);
             self.placer.near(sofa, "armchair", chair, offset, -turn);
@@ -178,14 +157,12 @@ impl Furnisher<'_> {
         if laptop {
             if self.chance(0.9) {
                 let (size, turn) = (self.size("laptop"), self.between(-0.2, 0.2));
-                self.placer
-                    .on_top(desk, "laptop", size, vec2(0.0, -0.2), turn);
+                self.placer.on_top(desk, "laptop", size, vec2(0.0, -0.2), turn);
             }
         } else {
             if self.chance(0.9) {
                 let (size, turn) = (self.size("monitor"), self.between(-0.12, 0.12));
-                self.placer
-                    .on_top(desk, "monitor", size, vec2(0.0, 0.75), turn);
+                self.placer.on_top(desk, "monitor", size, vec2(0.0, 0.75), turn);
             }
             if self.chance(0.7) {
                 self.top(desk, "keyboard", vec2(0.0, -0.45));
@@ -194,11 +171,7 @@ impl Furnisher<'_> {
                 self.top(desk, "computer mouse", vec2(0.42, -0.45));
             }
         }
-        let side = if self.placer.dice.chance(0.5) {
-            1.0
-        } else {
-            -1.0
-        };
+        let side = if self.placer.dice.chance(0.5) { 1.0 } else { -1.0 };
         for (name, spot, chance) in [
             ("lamp", vec2(-side * 0.95, 0.8), 0.3),
             ("telephone", vec2(side * 0.85, 0.1), 0.35),
@@ -222,19 +195,10 @@ impl Furnisher<'_> {
         let Some(counter) = self.placer.against_wall("counter", size) else {
             return;
         };
-        let side = if self.placer.dice.chance(0.5) {
-            1.0
-        } else {
-            -1.0
-        };
+        let side = if self.placer.dice.chance(0.5) { 1.0 } else { -1.0 };
         if self.chance(0.85) {
-            let basin = vec3(
-                self.between(0.45, 0.58),
-                self.between(0.40, 0.48),
-                self.between(0.28, 0.34),
-            );
-            self.placer
-                .on_top(counter, "sink", basin, vec2(-side * 0.2, 0.0), 0.0);
+            let basin = vec3(self.between(0.45, 0.58), self.between(0.40, 0.48), self.between(0.28, 0.34));
+            self.placer.on_top(counter, "sink", basin, vec2(-side * 0.2, 0.0), 0.0);
         }
         let mut stove = None;
         if self.chance(0.9) {
@@ -267,11 +231,7 @@ impl Furnisher<'_> {
             }
         }
         if self.chance(0.35) {
-            let size = vec3(
-                self.between(0.8, 1.4),
-                self.between(0.32, 0.38),
-                self.between(0.55, 0.75),
-            );
+            let size = vec3(self.between(0.8, 1.4), self.between(0.32, 0.38), self.between(0.55, 0.75));
             self.placer.on_wall_at(counter, "cabinet", size, 1.5, 0.0);
         }
         if self.chance(0.7) {
@@ -294,11 +254,7 @@ impl Furnisher<'_> {
 
     pub(super) fn chairs_around(&mut self, table: usize, size: Vec3, count: u32) {
         // (along the table's side, which side): long sides first.
-        let long = if size.x > 1.25 {
-            vec![-0.25, 0.25]
-        } else {
-            vec![0.0]
-        };
+        let long = if size.x > 1.25 { vec![-0.25, 0.25] } else { vec![0.0] };
         let mut seats: Vec<(Vec2, f32)> = Vec::new();
         for x in &long {
             seats.push((vec2(x * size.x, -size.y * 0.5), PI));
@@ -314,8 +270,7 @@ impl Furnisher<'_> {
             let out = self.between(0.05, 0.25) + chair.y * 0.5;
             let outward = vec2(-libm::sinf(turn), libm::cosf(turn));
             let jitter = self.between(-0.15, 0.15);
-            self.placer
-                .near(table, "chair", chair, edge + outward * out, turn + jitter);
+            self.placer.near(table, "chair", chair, edge + outward * out, turn + jitter);
         }
     }
 
@@ -342,11 +297,7 @@ impl Furnisher<'_> {
     }
 
     pub(super) fn meeting_group(&mut self) {
-        let size = vec3(
-            self.between(1.6, 2.4),
-            self.between(0.9, 1.2),
-            self.between(0.71, 0.77),
-        );
+        let size = vec3(self.between(1.6, 2.4), self.between(0.9, 1.2), self.between(0.71, 0.77));
         if let Some(table) = self.placer.anywhere_straight("table", size, 0.7) {
             let chairs = self.placer.dice.count(3, 6);
             self.chairs_around(table, size, chairs);

@@ -26,12 +26,7 @@ pub struct RoomOptions {
 
 impl Default for RoomOptions {
     fn default() -> Self {
-        Self {
-            min_objects: 4,
-            max_objects: 14,
-            l_shaped: 0.2,
-            kind: None,
-        }
+        Self { min_objects: 4, max_objects: 14, l_shaped: 0.2, kind: None }
     }
 }
 
@@ -45,18 +40,12 @@ pub fn generate(seed: u64, index: u64, options: &RoomOptions) -> Scene {
         let kind = options.kind.unwrap_or_else(|| RoomKind::draw(&mut dice));
         let scene = attempt(&mut dice.clone(), kind, index, options);
         dice = Dice::new(dice.seed(), index);
-        let furniture = scene
-            .objects
-            .iter()
-            .filter(|o| !matches!(o.category.as_str(), "door" | "window"))
-            .count();
+        let furniture =
+            scene.objects.iter().filter(|o| !matches!(o.category.as_str(), "door" | "window")).count();
         if furniture >= options.min_objects as usize {
             return scene;
         }
-        if best
-            .as_ref()
-            .is_none_or(|b| b.objects.len() < scene.objects.len())
-        {
+        if best.as_ref().is_none_or(|b| b.objects.len() < scene.objects.len()) {
             best = Some(scene);
         }
     }
@@ -74,13 +63,7 @@ fn attempt(dice: &mut Dice, kind: RoomKind, index: u64, options: &RoomOptions) -
         style: dice.seed(),
     };
     let objects = furnish::furnish(&room, kind, options, dice);
-    Scene {
-        name: format!("room_{index:06}"),
-        source: "rooms".to_owned(),
-        room,
-        objects,
-        cameras: Vec::new(),
-    }
+    Scene { name: format!("room_{index:06}"), source: "rooms".to_owned(), room, objects, cameras: Vec::new() }
 }
 
 #[cfg(test)]

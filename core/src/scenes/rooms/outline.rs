@@ -15,14 +15,8 @@ pub fn draw(dice: &mut Dice, kind: RoomKind, l_shaped: f32) -> Vec<Vec2> {
     // An L is a rectangle with one corner cut out; the four ways round are turns of the first.
     let cut = vec2(w * dice.between(0.25, 0.45), d * dice.between(0.25, 0.45));
     let inner = vec2(w, d) - cut;
-    let corners = [
-        Vec2::ZERO,
-        vec2(w, 0.0),
-        vec2(w, inner.y),
-        vec2(inner.x, inner.y),
-        vec2(inner.x, d),
-        vec2(0.0, d),
-    ];
+    let corners =
+        [Vec2::ZERO, vec2(w, 0.0), vec2(w, inner.y), vec2(inner.x, inner.y), vec2(inner.x, d), vec2(0.0, d)];
     let turned: fn(Vec2, f32, f32) -> Vec2 = match dice.index(4) {
         0 => |p, _, _| p,
         1 => |p, w, d| vec2(w - p.x, d - p.y),

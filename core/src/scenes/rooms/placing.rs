@@ -29,20 +29,12 @@ struct WallSpot {
 
 impl<'a> Placer<'a> {
     pub fn new(room: &'a Room, dice: &'a mut Dice) -> Self {
-        Self {
-            room,
-            dice,
-            objects: Vec::new(),
-            reserved: Vec::new(),
-        }
+        Self { room, dice, objects: Vec::new(), reserved: Vec::new() }
     }
 
     /// Number of objects beside doors and windows.
     pub fn furniture(&self) -> usize {
-        self.objects
-            .iter()
-            .filter(|o| !matches!(o.category.as_str(), "door" | "window"))
-            .count()
+        self.objects.iter().filter(|o| !matches!(o.category.as_str(), "door" | "window")).count()
     }
 
     /// Keeps the space before a door free, or that before a window free of tall things.
@@ -52,28 +44,15 @@ impl<'a> Placer<'a> {
         let center = f.center + inward * (depth * 0.5);
         let across = inward.perp();
         let half = vec2(
-            f.half.dot(vec2(
-                f.along.dot(across).abs(),
-                f.along.perp().dot(across).abs(),
-            )),
+            f.half.dot(vec2(f.along.dot(across).abs(), f.along.perp().dot(across).abs())),
             depth * 0.5 + 0.05,
         );
-        self.reserved.push(Footprint {
-            center,
-            along: across,
-            half,
-            z,
-        });
+        self.reserved.push(Footprint { center, along: across, half, z });
     }
 
     /// Direction of an object's back on the floor.
     pub fn back(&self, index: usize) -> Vec2 {
-        self.objects[index]
-            .bounds
-            .axes()
-            .y_axis
-            .truncate()
-            .normalize_or(Vec2::Y)
+        self.objects[index].bounds.axes().y_axis.truncate().normalize_or(Vec2::Y)
     }
 
     /// Puts a thing where its category says; `None` when there is no room.
@@ -83,9 +62,7 @@ impl<'a> Placer<'a> {
         match kind.placement {
             Placement::AgainstWall => self.against_wall(name, size),
             Placement::Floor => self.anywhere(name, size),
-            Placement::OnWall {
-                bottom: [low, high],
-            } => {
+            Placement::OnWall { bottom: [low, high] } => {
                 let bottom = self.dice.between(low, high);
                 self.on_wall(name, size, bottom)
             }
@@ -112,21 +89,11 @@ impl<'a> Placer<'a> {
         (0..TRIES).find_map(|_| {
             let corners = &self.room.outline;
             let at = self.dice.index(corners.len());
-            let (before, corner) = (
-                corners[(at + corners.len() - 1) % corners.len()],
-                corners[at],
-            );
+            let (before, corner) = (corners[(at + corners.len() - 1) % corners.len()], corners[at]);
             let after = corners[(at + 1) % corners.len()];
-            let inward =
-                (before - corner).normalize_or(Vec2::X) + (after - corner).normalize_or(Vec2::Y);
+            let inward = (before - corner).normalize_or(Vec2::X) + (after - corner).normalize_or(Vec2::Y);
             let away = size.truncate().max_element() * 0.5 + GAP + self.dice.between(0.02, 0.15);
-            self.try_add(
-                name,
-                size,
-                (corner + inward * away).extend(size.z * 0.5),
-                -inward,
-                None,
-            )
+            self.try_add(name, size, (corner + inward * away).extend(size.z * 0.5), -inward, None)
         })
     }
 
@@ -135,9 +102,7 @@ impl<'a> Placer<'a> {
         (0..TRIES).find_map(|_| {
             let place = self.free_point();
             let turn = if self.dice.chance(0.5) {
-                *self
-                    .dice
-                    .pick(&[Vec2::X, Vec2::Y, Vec2::NEG_X, Vec2::NEG_Y])?
+                *self.dice.pick(&[Vec2::X, Vec2::Y, Vec2::NEG_X, Vec2::NEG_Y])?
             } else {
                 let angle = self.dice.between(0.0, std::f32::consts::TAU);
                 vec2(libm::cosf(angle), libm::sinf(angle))
@@ -154,13 +119,7 @@ impl<'a> Placer<'a> {
         (0..TRIES).find_map(|_| {
             let spot = self.wall_spot(size.x)?;
             let center = spot.foot + spot.inward * (size.y * 0.5);
-            self.try_add(
-                name,
-                size,
-                center.extend(bottom + size.z * 0.5),
-                -spot.inward,
-                None,
-            )
+            self.try_add(name, size, center.extend(bottom + size.z * 0.5), -spot.inward, None)
         })
     }
 
@@ -187,8 +146,7 @@ impl<'a> Placer<'a> {
     pub fn before(&mut self, anchor: usize, name: &str, size: Vec3, gap: f32) -> Option<usize> {
         let half = self.objects[anchor].bounds.half_extents;
         let back = self.back(anchor);
-        let center =
-            self.objects[anchor].bounds.center.truncate() - back * (half.y + size.y * 0.5 + gap);
+        let center = self.objects[anchor].bounds.center.truncate() - back * (half.y + size.y * 0.5 + gap);
         self.try_add(name, size, center.extend(size.z * 0.5 + 0.02), back, None)
     }
 
@@ -197,8 +155,7 @@ impl<'a> Placer<'a> {
         let from = self.objects[anchor].bounds.center.truncate();
         let front = -self.back(anchor);
         let facing = (0..12).find_map(|i| {
-            let shift =
-                front.perp() * (0.25 * ((i + 1) / 2) as f32 * if i % 2 == 0 { 1.0 } else { -1.0 });
+            let shift = front.perp() * (0.25 * ((i + 1) / 2) as f32 * if i % 2 == 0 { 1.0 } else { -1.0 });
             let foot = self.wall_behind(from + shift, front)?;
             let center = foot - front * (size.y * 0.5 + GAP);
             self.try_add(name, size, center.extend(size.z * 0.5), front, None)
@@ -221,18 +178,10 @@ impl<'a> Placer<'a> {
 
     /// On the floor, seen from an object's middle at `offset` (x to its right, y to its back), its back
     /// turned by `turn` radians from the object's.
-    pub fn near(
-        &mut self,
-        anchor: usize,
-        name: &str,
-        size: Vec3,
-        offset: Vec2,
-        turn: f32,
-    ) -> Option<usize> {
+    pub fn near(&mut self, anchor: usize, name: &str, size: Vec3, offset: Vec2, turn: f32) -> Option<usize> {
         let back = self.back(anchor);
         let right = -back.perp();
-        let center =
-            self.objects[anchor].bounds.center.truncate() + right * offset.x + back * offset.y;
+        let center = self.objects[anchor].bounds.center.truncate() + right * offset.x + back * offset.y;
         let (sin, cos) = (libm::sinf(turn), libm::cosf(turn));
         let turned = vec2(back.x * cos - back.y * sin, back.x * sin + back.y * cos);
         self.try_add(name, size, center.extend(size.z * 0.5), turned, None)
@@ -248,14 +197,7 @@ impl<'a> Placer<'a> {
 
     /// On the surface of an object at `spot` (fractions -1..=1 of the surface to the right and to the back),
     /// turned by `turn` radians.
-    pub fn on_top(
-        &mut self,
-        anchor: usize,
-        name: &str,
-        size: Vec3,
-        spot: Vec2,
-        turn: f32,
-    ) -> Option<usize> {
+    pub fn on_top(&mut self, anchor: usize, name: &str, size: Vec3, spot: Vec2, turn: f32) -> Option<usize> {
         let object = &self.objects[anchor];
         let surface = category(&object.category)?.surface?;
         let (bounds, id) = (object.bounds, object.id);
@@ -269,13 +211,7 @@ impl<'a> Placer<'a> {
         let center = bounds.center.truncate() - back.perp() * local.x + back * local.y;
         let (sin, cos) = (libm::sinf(turn), libm::cosf(turn));
         let turned = vec2(back.x * cos - back.y * sin, back.x * sin + back.y * cos);
-        self.try_add(
-            name,
-            size,
-            center.extend(height + size.z * 0.5),
-            turned,
-            Some(id),
-        )
+        self.try_add(name, size, center.extend(height + size.z * 0.5), turned, Some(id))
     }
 
     /// Half the width and depth of what a thing covers when turned.
@@ -286,17 +222,13 @@ impl<'a> Placer<'a> {
 
     fn free_point(&mut self) -> Vec2 {
         let (low, high) = polygon::bounds(&self.room.outline);
-        vec2(
-            self.dice.between(low.x, high.x),
-            self.dice.between(low.y, high.y),
-        )
+        vec2(self.dice.between(low.x, high.x), self.dice.between(low.y, high.y))
     }
 
     /// A place on a wall with room for this width, longer walls more often.
     fn wall_spot(&mut self, width: f32) -> Option<WallSpot> {
-        let walls: Vec<(Vec2, Vec2)> = polygon::edges(&self.room.outline)
-            .filter(|(a, b)| a.distance(*b) > width + 2.0 * GAP)
-            .collect();
+        let walls: Vec<(Vec2, Vec2)> =
+            polygon::edges(&self.room.outline).filter(|(a, b)| a.distance(*b) > width + 2.0 * GAP).collect();
         let total: f32 = walls.iter().map(|(a, b)| a.distance(*b)).sum();
         let mut along = self.dice.between(0.0, total);
         for (a, b) in walls {
@@ -310,10 +242,7 @@ impl<'a> Placer<'a> {
                     1 => length - margin,
                     _ => self.dice.between(margin, length - margin),
                 };
-                return Some(WallSpot {
-                    foot: a + direction * t,
-                    inward: direction.perp(),
-                });
+                return Some(WallSpot { foot: a + direction * t, inward: direction.perp() });
             }
             along -= length;
         }
@@ -346,40 +275,24 @@ impl<'a> Placer<'a> {
         back: Vec2,
         support: Option<u16>,
     ) -> Option<usize> {
-        let bounds = OrientedBox {
-            center,
-            half_extents: size * 0.5,
-            rotation: facing(back),
-        };
+        let bounds = OrientedBox { center, half_extents: size * 0.5, rotation: facing(back) };
         let footprint = bounds.footprint();
-        let hung = matches!(
-            category(name)?.placement,
-            Placement::OnWall { .. } | Placement::Ceiling
-        );
+        let hung = matches!(category(name)?.placement, Placement::OnWall { .. } | Placement::Ceiling);
         let margin = if hung { -2e-3 } else { GAP * 0.5 };
         if !footprint.grown(margin).inside(&self.room.outline) {
             return None;
         }
         let spaced = footprint.grown(if support.is_some() { 0.004 } else { GAP * 0.5 });
-        let taken = self
-            .objects
-            .iter()
-            .any(|o| Some(o.id) != support && spaced.collides(&o.bounds.footprint()));
-        let blocked = support.is_none()
-            && name != "curtain"
-            && self.reserved.iter().any(|r| footprint.collides(r));
+        let taken =
+            self.objects.iter().any(|o| Some(o.id) != support && spaced.collides(&o.bounds.footprint()));
+        let blocked =
+            support.is_none() && name != "curtain" && self.reserved.iter().any(|r| footprint.collides(r));
         if taken || blocked {
             return None;
         }
         let id = u16::try_from(self.objects.len() + 1).ok()?;
         let style = self.dice.seed();
-        self.objects.push(Object {
-            id,
-            category: name.to_owned(),
-            bounds,
-            support,
-            style,
-        });
+        self.objects.push(Object { id, category: name.to_owned(), bounds, support, style });
         Some(self.objects.len() - 1)
     }
 }
@@ -387,9 +300,5 @@ impl<'a> Placer<'a> {
 /// The rotation of a thing whose back looks in this direction.
 fn facing(back: Vec2) -> Quat {
     let y = back.normalize_or(Vec2::Y);
-    Quat::from_mat3(&Mat3::from_cols(
-        (-y.perp()).extend(0.0),
-        y.extend(0.0),
-        vec3(0.0, 0.0, 1.0),
-    ))
+    Quat::from_mat3(&Mat3::from_cols((-y.perp()).extend(0.0), y.extend(0.0), vec3(0.0, 0.0, 1.0)))
 }

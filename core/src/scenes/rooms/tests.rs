@@ -10,14 +10,8 @@ fn rooms(count: u64) -> impl Iterator<Item = Scene> {
 fn a_room_depends_on_its_seed_and_number_alone() {
     let options = RoomOptions::default();
     assert_eq!(generate(1, 5, &options), generate(1, 5, &options));
-    assert_ne!(
-        generate(1, 5, &options).objects,
-        generate(1, 6, &options).objects
-    );
-    assert_ne!(
-        generate(1, 5, &options).objects,
-        generate(2, 5, &options).objects
-    );
+    assert_ne!(generate(1, 5, &options).objects, generate(1, 6, &options).objects);
+    assert_ne!(generate(1, 5, &options).objects, generate(2, 5, &options).objects);
 }
 
 #[test]
@@ -27,19 +21,9 @@ fn every_room_has_a_door_a_window_and_the_wanted_number_of_pieces() {
         assert!(count("door") >= 1, "{}", scene.name);
         assert!(count("window") >= 1, "{}", scene.name);
         let pieces = scene.objects.len() - count("door") - count("window");
-        assert!(
-            (4..=14).contains(&pieces),
-            "{} has {pieces} pieces",
-            scene.name
-        );
+        assert!((4..=14).contains(&pieces), "{} has {pieces} pieces", scene.name);
         assert!((polygon::area(&scene.room.outline) - scene.room.area).abs() < 1e-3);
-        assert!(
-            scene
-                .objects
-                .iter()
-                .enumerate()
-                .all(|(i, o)| usize::from(o.id) == i + 1)
-        );
+        assert!(scene.objects.iter().enumerate().all(|(i, o)| usize::from(o.id) == i + 1));
     }
 }
 
@@ -58,12 +42,7 @@ fn nothing_overlaps_or_leaves_the_room() {
     for scene in rooms(200) {
         for (i, a) in scene.objects.iter().enumerate() {
             let footprint = a.bounds.footprint();
-            assert!(
-                footprint.grown(-5e-3).inside(&scene.room.outline),
-                "{} {}",
-                scene.name,
-                a.category
-            );
+            assert!(footprint.grown(-5e-3).inside(&scene.room.outline), "{} {}", scene.name, a.category);
             assert!(
                 footprint.z[0] > -1e-4 && footprint.z[1] < scene.room.height + 1e-4,
                 "{} {}",
@@ -90,30 +69,13 @@ fn nothing_floats() {
         for object in &scene.objects {
             let bottom = object.bounds.center.z - object.bounds.half_extents.z;
             let placement = category(&object.category).map(|c| c.placement);
-            let hung = matches!(
-                placement,
-                Some(Placement::OnWall { .. } | Placement::Ceiling)
-            );
+            let hung = matches!(placement, Some(Placement::OnWall { .. } | Placement::Ceiling));
             if let Some(id) = object.support {
                 let below = &scene.objects[usize::from(id) - 1];
-                assert!(
-                    below
-                        .bounds
-                        .footprint()
-                        .grown(1e-3)
-                        .overlaps(&object.bounds.footprint())
-                );
-                assert!(
-                    bottom > 0.2
-                        && bottom < below.bounds.center.z + below.bounds.half_extents.z + 1e-3
-                );
+                assert!(below.bounds.footprint().grown(1e-3).overlaps(&object.bounds.footprint()));
+                assert!(bottom > 0.2 && bottom < below.bounds.center.z + below.bounds.half_extents.z + 1e-3);
             } else if !hung && object.category != "cabinet" {
-                assert!(
-                    bottom.abs() < 1e-4,
-                    "{}: {} at {bottom}",
-                    scene.name,
-                    object.category
-                );
+                assert!(bottom.abs() < 1e-4, "{}: {} at {bottom}", scene.name, object.category);
             }
         }
     }
@@ -136,10 +98,6 @@ fn boxes_are_tight() {
             object.category,
             mesh.faces.len()
         );
-        assert!(
-            mesh.normals.iter().all(|n| (n.length() - 1.0).abs() < 1e-3),
-            "{}",
-            object.category
-        );
+        assert!(mesh.normals.iter().all(|n| (n.length() - 1.0).abs() < 1e-3), "{}", object.category);
     }
 }

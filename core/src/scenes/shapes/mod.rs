@@ -29,10 +29,7 @@ fn cabinet_finish(dice: &mut Dice) -> Material {
     if dice.chance(0.6) {
         wood(dice)
     } else {
-        Material::new(
-            Surface::Paint,
-            any(dice, &[0xEDEBE6, 0xD9D9D6, 0xB9BDBF, 0x8D9A98]),
-        )
+        Material::new(Surface::Paint, any(dice, &[0xEDEBE6, 0xD9D9D6, 0xB9BDBF, 0x8D9A98]))
     }
 }
 
@@ -56,15 +53,9 @@ fn any(dice: &mut Dice, colors: &[u32]) -> u32 {
 
 /// Four legs of square section under a top at this height, inset from the edges.
 fn four_legs(b: &mut MeshBuilder, size: Vec3, height: f32, thickness: f32, inset: f32) {
-    let (x, y) = (
-        size.x * 0.5 - inset - thickness * 0.5,
-        size.y * 0.5 - inset - thickness * 0.5,
-    );
+    let (x, y) = (size.x * 0.5 - inset - thickness * 0.5, size.y * 0.5 - inset - thickness * 0.5);
     for (sx, sy) in [(-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)] {
-        b.block(
-            vec3(sx * x, sy * y, height * 0.5),
-            vec3(thickness, thickness, height),
-        );
+        b.block(vec3(sx * x, sy * y, height * 0.5), vec3(thickness, thickness, height));
     }
 }
 
@@ -73,9 +64,5 @@ pub fn neutral(b: &mut MeshBuilder, s: Vec3, dice: &mut Dice) {
     let color = any(dice, &[0xB8B2A6, 0xA4A9AD, 0xC0B49C, 0x9FAAA0]);
     b.material(Material::new(Surface::Plastic, color));
     let half = s * 0.5;
-    b.soft(
-        vec3(-half.x, -half.y, 0.0),
-        vec3(half.x, half.y, s.z),
-        s.min_element() * 0.12,
-    );
+    b.soft(vec3(-half.x, -half.y, 0.0), vec3(half.x, half.y, s.z), s.min_element() * 0.12);
 }

@@ -27,18 +27,14 @@ pub fn orient(boxes: &[(String, AnnotatedBox)], center: Option<Vec3>) -> Vec<Ori
             let nearest = |names: &[&str], within: f32| {
                 boxes
                     .iter()
-                    .filter(|(name, other)| {
-                        names.contains(&name.as_str()) && other.center != b.center
-                    })
+                    .filter(|(name, other)| names.contains(&name.as_str()) && other.center != b.center)
                     .map(|(_, other)| (other.center.distance(b.center), other.center))
                     .filter(|(distance, _)| *distance < within)
                     .min_by(|a, c| a.0.total_cmp(&c.0))
                     .map(|(_, center)| center)
             };
             let target = match category.as_str() {
-                "chair" | "stool" | "office chair" => {
-                    nearest(&["table", "desk", "dining table"], 1.3)
-                }
+                "chair" | "stool" | "office chair" => nearest(&["table", "desk", "dining table"], 1.3),
                 "monitor" | "keyboard" | "laptop" | "computer mouse" | "telephone" => {
                     nearest(&["chair"], 1.8)
                 }
@@ -51,20 +47,10 @@ pub fn orient(boxes: &[(String, AnnotatedBox)], center: Option<Vec3>) -> Vec<Ori
 
 fn oriented(name: &str, b: &AnnotatedBox, target: Vec3) -> OrientedBox {
     let half = b.half.to_array();
-    let up = (0..3)
-        .max_by(|&i, &j| b.axes[i].z.abs().total_cmp(&b.axes[j].z.abs()))
-        .unwrap_or(2);
-    let z = if b.axes[up].z < 0.0 {
-        -b.axes[up]
-    } else {
-        b.axes[up]
-    };
+    let up = (0..3).max_by(|&i, &j| b.axes[i].z.abs().total_cmp(&b.axes[j].z.abs())).unwrap_or(2);
+    let z = if b.axes[up].z < 0.0 { -b.axes[up] } else { b.axes[up] };
     let flat = [(up + 1) % 3, (up + 2) % 3];
-    let (narrow, wide) = if half[flat[0]] <= half[flat[1]] {
-        (flat[0], flat[1])
-    } else {
-        (flat[1], flat[0])
-    };
+    let (narrow, wide) = if half[flat[0]] <= half[flat[1]] { (flat[0], flat[1]) } else { (flat[1], flat[0]) };
     // Things wider than deep look along their narrow side, beds and the like along their long one.
     let ratio = category(name).map_or(1.0, |c| {
         let [x, y, _] = c.size.map(|[low, high]| low + high);

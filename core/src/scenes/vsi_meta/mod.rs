@@ -19,10 +19,8 @@ const TOLERANCE: f32 = 0.02;
 /// Reads all scenes of a file, in its order.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn read(path: &std::path::Path) -> Result<Vec<Scene>, SceneError> {
-    let text = std::fs::read_to_string(path).map_err(|source| SceneError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| SceneError::Read { path: path.to_owned(), source })?;
     parse(&path.display().to_string(), &text)
 }
 
@@ -34,14 +32,8 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Scene>, SceneError> {
         column: e.column(),
         message: e.to_string(),
     })?;
-    let root = At {
-        file,
-        place: "the file".to_owned(),
-    };
-    root.object(&value)?
-        .iter()
-        .map(|(name, scene)| read_scene(file, name, scene))
-        .collect()
+    let root = At { file, place: "the file".to_owned() };
+    root.object(&value)?.iter().map(|(name, scene)| read_scene(file, name, scene)).collect()
 }
 
 /// Categories of these scenes that have no shape of their own and are drawn as plain blocks, with how often
@@ -57,10 +49,7 @@ pub fn plain_categories(scenes: &[Scene]) -> std::collections::BTreeMap<String, 
 }
 
 fn read_scene(file: &str, name: &str, value: &Value) -> Result<Scene, SceneError> {
-    let at = At {
-        file,
-        place: format!("scene {name}"),
-    };
+    let at = At { file, place: format!("scene {name}") };
     let scene = at.object(value)?;
     let stated_area = match scene.get("room_size") {
         None | Some(Value::Null) => None,
@@ -76,18 +65,12 @@ fn read_scene(file: &str, name: &str, value: &Value) -> Result<Scene, SceneError
         for (category, list) in at.object(all)? {
             let at = at.within(category);
             for (i, entry) in at.list(list)?.iter().enumerate() {
-                boxes.push((
-                    category.clone(),
-                    read_box(&at.within(&i.to_string()), entry)?,
-                ));
+                boxes.push((category.clone(), read_box(&at.within(&i.to_string()), entry)?));
             }
         }
     }
     if boxes.is_empty() && stated_area.is_none() {
-        return Err(at.error(
-            "object_bbox with at least one box, or a room_size",
-            "neither".to_owned(),
-        ));
+        return Err(at.error("object_bbox with at least one box, or a room_size", "neither".to_owned()));
     }
     if boxes.len() >= usize::from(u16::MAX) {
         return Err(at.error("at most 65,534 boxes", boxes.len().to_string()));
@@ -122,36 +105,24 @@ fn read_box(at: &At, value: &Value) -> Result<AnnotatedBox, SceneError> {
     let entry = at.object(value)?;
     let get = |key: &str| {
         entry.get(key).ok_or_else(|| {
-            at.error(
-                "a box with centroid, axesLengths and normalizedAxes",
-                format!("no {key}"),
-            )
+            at.error("a box with centroid, axesLengths and normalizedAxes", format!("no {key}"))
         })
     };
     let center = Vec3::from(at.within("centroid").numbers::<3>(get("centroid")?)?);
     let lengths = at.within("axesLengths").numbers::<3>(get("axesLengths")?)?;
     if lengths.iter().any(|l| *l < 0.0) {
-        return Err(at
-            .within("axesLengths")
-            .error("lengths of at least 0", format!("{lengths:?}")));
+        return Err(at.within("axesLengths").error("lengths of at least 0", format!("{lengths:?}")));
     }
-    let flat = at
-        .within("normalizedAxes")
-        .numbers::<9>(get("normalizedAxes")?)?;
+    let flat = at.within("normalizedAxes").numbers::<9>(get("normalizedAxes")?)?;
     let axes = [0, 3, 6].map(|i| Vec3::new(flat[i], flat[i + 1], flat[i + 2]));
-    let square = (0..3).all(|i| {
-        (axes[i].length() - 1.0).abs() < 1e-2 && axes[i].dot(axes[(i + 1) % 3]).abs() < 1e-2
-    });
+    let square =
+        (0..3).all(|i| (axes[i].length() - 1.0).abs() < 1e-2 && axes[i].dot(axes[(i + 1) % 3]).abs() < 1e-2);
     if !square {
         return Err(at
             .within("normalizedAxes")
             .error("three unit axes at right angles", format!("{flat:?}")));
     }
-    let result = AnnotatedBox {
-        center,
-        half: Vec3::from(lengths) * 0.5,
-        axes,
-    };
+    let result = AnnotatedBox { center, half: Vec3::from(lengths) * 0.5, axes };
     for (key, sign) in [("min", -1.0), ("max", 1.0)] {
         if let Some(stated) = entry.get(key).filter(|v| !v.is_null()) {
             let stated = Vec3::from(at.within(key).numbers::<3>(stated)?);
@@ -170,9 +141,7 @@ fn read_box(at: &At, value: &Value) -> Result<AnnotatedBox, SceneError> {
 impl AnnotatedBox {
     /// Half the axis-aligned extent.
     fn reach(&self) -> Vec3 {
-        self.axes[0].abs() * self.half.x
-            + self.axes[1].abs() * self.half.y
-            + self.axes[2].abs() * self.half.z
+        self.axes[0].abs() * self.half.x + self.axes[1].abs() * self.half.y + self.axes[2].abs() * self.half.z
     }
 }
 
@@ -184,58 +153,35 @@ struct At<'a> {
 
 impl At<'_> {
     fn within(&self, key: &str) -> Self {
-        At {
-            file: self.file,
-            place: format!("{}, {key}", self.place),
-        }
+        At { file: self.file, place: format!("{}, {key}", self.place) }
     }
 
     fn error(&self, expected: &'static str, found: String) -> SceneError {
-        SceneError::Content {
-            file: self.file.to_owned(),
-            place: self.place.clone(),
-            expected,
-            found,
-        }
+        SceneError::Content { file: self.file.to_owned(), place: self.place.clone(), expected, found }
     }
 
     fn object<'v>(&self, value: &'v Value) -> Result<&'v Map<String, Value>, SceneError> {
-        value
-            .as_object()
-            .ok_or_else(|| self.error("an object {…}", brief(value)))
+        value.as_object().ok_or_else(|| self.error("an object {…}", brief(value)))
     }
 
     fn list<'v>(&self, value: &'v Value) -> Result<&'v Vec<Value>, SceneError> {
-        value
-            .as_array()
-            .ok_or_else(|| self.error("a list […]", brief(value)))
+        value.as_array().ok_or_else(|| self.error("a list […]", brief(value)))
     }
 
     fn positive(&self, value: &Value) -> Result<f32, SceneError> {
-        let number = value
-            .as_f64()
-            .map(|n| n as f32)
-            .filter(|n| n.is_finite() && *n > 0.0);
+        let number = value.as_f64().map(|n| n as f32).filter(|n| n.is_finite() && *n > 0.0);
         number.ok_or_else(|| self.error("a number above 0", brief(value)))
     }
 
     fn numbers<const N: usize>(&self, value: &Value) -> Result<[f32; N], SceneError> {
         let wrong = || {
-            let expected = if N == 3 {
-                "three finite numbers"
-            } else {
-                "nine finite numbers"
-            };
+            let expected = if N == 3 { "three finite numbers" } else { "nine finite numbers" };
             self.error(expected, brief(value))
         };
         let list = value.as_array().ok_or_else(wrong)?;
-        let numbers: Option<Vec<f32>> = list
-            .iter()
-            .map(|v| v.as_f64().map(|n| n as f32).filter(|n| n.is_finite()))
-            .collect();
-        numbers
-            .and_then(|n| <[f32; N]>::try_from(n).ok())
-            .ok_or_else(wrong)
+        let numbers: Option<Vec<f32>> =
+            list.iter().map(|v| v.as_f64().map(|n| n as f32).filter(|n| n.is_finite())).collect();
+        numbers.and_then(|n| <[f32; N]>::try_from(n).ok()).ok_or_else(wrong)
     }
 }
 

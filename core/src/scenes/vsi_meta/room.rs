@@ -11,22 +11,14 @@ const LEAST_HEIGHT: f32 = 2.4;
 /// A rectangular room, square to most of the objects, that holds them all and has at least the stated area.
 pub fn around(objects: &[Object], area: Option<f32>, center: Option<Vec3>, style: u64) -> Room {
     let direction = main_direction(objects);
-    let corners: Vec<Vec2> = objects
-        .iter()
-        .flat_map(|o| o.bounds.corners())
-        .map(Vec3::truncate)
-        .collect();
+    let corners: Vec<Vec2> = objects.iter().flat_map(|o| o.bounds.corners()).map(Vec3::truncate).collect();
     let mut outline = polygon::bounding_rectangle(&corners, direction, MARGIN);
     if let Some(area) = area {
         outline = grow(outline, area, center.map(Vec3::truncate));
     }
     let bounds: Vec<(Vec3, Vec3)> = objects.iter().map(|o| o.bounds.world_bounds()).collect();
-    let floor =
-        floor_height(objects).unwrap_or_else(|| center.map_or(0.0, |c| c.z - LEAST_HEIGHT * 0.5));
-    let top = bounds
-        .iter()
-        .map(|(_, high)| high.z + MARGIN)
-        .fold(floor + LEAST_HEIGHT, f32::max);
+    let floor = floor_height(objects).unwrap_or_else(|| center.map_or(0.0, |c| c.z - LEAST_HEIGHT * 0.5));
+    let top = bounds.iter().map(|(_, high)| high.z + MARGIN).fold(floor + LEAST_HEIGHT, f32::max);
     Room {
         area: area.unwrap_or_else(|| polygon::area(&outline)),
         outline: outline.to_vec(),
@@ -51,10 +43,7 @@ fn floor_height(objects: &[Object]) -> Option<f32> {
     let lowest_of_all = objects.iter().map(lowest).reduce(f32::min)?;
     match standing.map(lowest).reduce(f32::min) {
         Some(_) => Some(lowest_of_all),
-        None => objects
-            .iter()
-            .map(|o| lowest(o) - usual(o))
-            .reduce(f32::min),
+        None => objects.iter().map(|o| lowest(o) - usual(o)).reduce(f32::min),
     }
 }
 
@@ -70,16 +59,11 @@ fn main_direction(objects: &[Object]) -> Vec2 {
             // Tilted axes say little about the walls.
             if flat.length() > 0.97 {
                 let quadrupled = 4.0 * libm::atan2f(flat.y, flat.x);
-                sum +=
-                    vec2(libm::cosf(quadrupled), libm::sinf(quadrupled)) * length * size.z.max(0.3);
+                sum += vec2(libm::cosf(quadrupled), libm::sinf(quadrupled)) * length * size.z.max(0.3);
             }
         }
     }
-    let angle = if sum.length() > 1e-6 {
-        libm::atan2f(sum.y, sum.x) / 4.0
-    } else {
-        0.0
-    };
+    let angle = if sum.length() > 1e-6 { libm::atan2f(sum.y, sum.x) / 4.0 } else { 0.0 };
     vec2(libm::cosf(angle), libm::sinf(angle))
 }
 

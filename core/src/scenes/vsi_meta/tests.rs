@@ -14,10 +14,7 @@ fn files() -> Vec<PathBuf> {
         .filter(|path| path.is_file())
         .collect();
     if files.is_empty() {
-        println!(
-            "skipped: no annotations under {}; set SPATIAL_LADDER_SHARED",
-            folder.display()
-        );
+        println!("skipped: no annotations under {}; set SPATIAL_LADDER_SHARED", folder.display());
     }
     files
 }
@@ -35,12 +32,7 @@ fn corner_gap(a: &OrientedBox, b: &AnnotatedBox) -> f32 {
         .collect();
     a.corners()
         .iter()
-        .map(|c| {
-            annotated
-                .iter()
-                .map(|d| d.distance(*c))
-                .fold(f32::MAX, f32::min)
-        })
+        .map(|c| annotated.iter().map(|d| d.distance(*c)).fold(f32::MAX, f32::min))
         .fold(0.0, f32::max)
 }
 
@@ -55,37 +47,21 @@ fn real_annotations_keep_their_boxes_and_stand_upright_in_their_rooms() {
             let mut number = std::collections::BTreeMap::new();
             for object in &scene.objects {
                 let i = number.entry(&object.category).or_insert(0_usize);
-                let at = At {
-                    file: "",
-                    place: String::new(),
-                };
+                let at = At { file: "", place: String::new() };
                 let annotated = read_box(&at, &all[&object.category][*i]).unwrap();
                 *i += 1;
                 boxes += 1;
-                assert!(
-                    corner_gap(&object.bounds, &annotated) < 2e-4,
-                    "{} {}",
-                    scene.name,
-                    object.category
-                );
+                assert!(corner_gap(&object.bounds, &annotated) < 2e-4, "{} {}", scene.name, object.category);
                 let axes = object.bounds.axes();
                 assert!(axes.z_axis.z >= axes.x_axis.z.abs().max(axes.y_axis.z.abs()) - 1e-5);
                 assert!((axes.determinant() - 1.0).abs() < 1e-4);
                 for corner in object.bounds.corners() {
-                    assert!(
-                        polygon::contains(&scene.room.outline, corner.truncate()),
-                        "{}",
-                        scene.name
-                    );
+                    assert!(polygon::contains(&scene.room.outline, corner.truncate()), "{}", scene.name);
                     assert!(corner.z >= scene.room.floor - 1e-4);
                     assert!(corner.z <= scene.room.floor + scene.room.height);
                 }
             }
-            assert!(
-                polygon::area(&scene.room.outline) > scene.room.area * 0.999,
-                "{}",
-                scene.name
-            );
+            assert!(polygon::area(&scene.room.outline) > scene.room.area * 0.999, "{}", scene.name);
         }
     }
     println!("{boxes} boxes compared");
@@ -100,10 +76,7 @@ fn absent_keys_and_unknown_categories_are_fine() {
     let object = &scenes[0].objects[0];
     assert_eq!(object.bounds.half_extents, Vec3::new(0.5, 0.5, 1.0));
     assert!(polygon::area(&scenes[0].room.outline) >= 1.0);
-    assert_eq!(
-        plain_categories(&scenes).into_iter().collect::<Vec<_>>(),
-        [("gizmo".to_owned(), 1)]
-    );
+    assert_eq!(plain_categories(&scenes).into_iter().collect::<Vec<_>>(), [("gizmo".to_owned(), 1)]);
     assert!(!crate::scenes::mesh(object).faces.is_empty());
 }
 
@@ -115,33 +88,15 @@ fn mistakes_are_named_with_their_place() {
     assert!(message(r#"{"a": {}}"#).contains("scene a: expected object_bbox"));
     let broken = |from: &str, to: &str| message(&ONE.replace(from, to));
     for (from, to, place) in [
-        (
-            "[1, 2, 0.5]",
-            "[1, 2]",
-            "scene a, object_bbox, gizmo, 0, centroid: expected three finite numbers",
-        ),
-        (
-            "[2, 1, 1]",
-            "[2, -1, 1]",
-            "axesLengths: expected lengths of at least 0",
-        ),
+        ("[1, 2, 0.5]", "[1, 2]", "scene a, object_bbox, gizmo, 0, centroid: expected three finite numbers"),
+        ("[2, 1, 1]", "[2, -1, 1]", "axesLengths: expected lengths of at least 0"),
         ("0, 0, 1, 1,", "0, 0, 1, 9,", "three unit axes"),
         ("\"centroid\"", "\"center\"", "no centroid"),
-        (
-            "{\"centroid\"",
-            "{\"min\": [0, 0, 0], \"centroid\"",
-            "min: expected the bounds",
-        ),
-        (
-            "{\"object_bbox\"",
-            "{\"room_size\": -3, \"object_bbox\"",
-            "room_size: expected a number above 0",
-        ),
+        ("{\"centroid\"", "{\"min\": [0, 0, 0], \"centroid\"", "min: expected the bounds"),
+        ("{\"object_bbox\"", "{\"room_size\": -3, \"object_bbox\"", "room_size: expected a number above 0"),
     ] {
         assert!(broken(from, to).contains(place), "{}", broken(from, to));
     }
-    let error = read(std::path::Path::new("/nowhere/x.json"))
-        .unwrap_err()
-        .to_string();
+    let error = read(std::path::Path::new("/nowhere/x.json")).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/x.json: cannot be read"));
 }
