@@ -118,7 +118,8 @@ fn append_steps(log: &mut EventLog, steps: std::ops::RangeInclusive<u64>) {
                 samples: 60,
                 mean_iou: 0.6 * learnt,
                 accuracy_50: 0.5 * learnt * learnt,
-                parsed: 1.0,
+                parsed: Some(1.0),
+                category_accuracy: None,
                 seconds: 3.0,
             })
             .expect("written");

@@ -62,16 +62,16 @@ struct Scale {
 
 impl Scale {
     const QUICK: Self = Self {
-        rooms: 1_500,
-        foundation_rooms: 3_000,
-        foundation_steps: 1_500,
+        rooms: 1_200,
+        foundation_rooms: 2_000,
+        foundation_steps: 1_000,
         perception_steps: 900,
         test_questions: 400,
     };
     const FULL: Self = Self {
         rooms: 8_000,
-        foundation_rooms: 12_000,
-        foundation_steps: 8_000,
+        foundation_rooms: 6_000,
+        foundation_steps: 5_600,
         perception_steps: 8_000,
         test_questions: 1_000,
     };
@@ -157,10 +157,14 @@ fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -
 
 /// Trains one stage in `OUT/STAGE`, going on where an earlier climb was stopped; the finished model's folder.
 fn climb_stage(mut config: TrainConfig, args: &ClimbArgs, stop: &AtomicBool) -> anyhow::Result<PathBuf> {
-    config.device.clone_from(&args.device);
     let stage = config.stage.name();
     let run = RunDir::create(args.out.join(stage))?;
     let events = read_events(&run.events_path())?;
+    if !events.is_empty() {
+        // As it was begun, so that it ends as if it had never been stopped.
+        config = TrainConfig::read(&run.config_path())?;
+    }
+    config.device.clone_from(&args.device);
     if events.iter().any(|event| matches!(event.event, Event::Finished { .. })) {
         eprintln!("stage {stage} is finished already; remove {} to train it anew", run.root().display());
         return Ok(run.model_dir());

@@ -51,13 +51,19 @@ impl TrainingProgress {
                 self.bar.set_message(message.clone());
                 self.plain_line(&format!("step {step}  {message}"));
             }
-            Event::Evaluation { step, mean_iou, accuracy_50, parsed, samples, .. } => {
+            Event::Evaluation { step, mean_iou, accuracy_50, parsed, category_accuracy, samples, .. } => {
                 self.iou = Some(*mean_iou);
-                self.say(&format!(
-                    "step {step:>6}: held-out mean IoU {mean_iou:.3}, found at IoU 0.5 {:.1} %, readable {:.1} % of {samples}",
-                    100.0 * accuracy_50,
-                    100.0 * parsed
-                ));
+                let mut line = format!(
+                    "step {step:>6}: held-out mean IoU {mean_iou:.3}, found at IoU 0.5 {:.1} %",
+                    100.0 * accuracy_50
+                );
+                if let Some(parsed) = parsed {
+                    line += &format!(", readable {:.1} % of {samples}", 100.0 * parsed);
+                }
+                if let Some(accuracy) = category_accuracy {
+                    line += &format!(", category right {:.1} %, {samples} pictures", 100.0 * accuracy);
+                }
+                self.say(&line);
             }
             Event::Warning { message } => self.say(&format!("warning: {message}")),
             Event::Checkpoint { .. }

@@ -389,7 +389,7 @@ mod tests {
         assert!(sample.image[0].contains(&scene.name) && camera < scene.cameras.len());
         assert!(sample.answer.iter().all(|a| scene.objects.iter().any(|o| o.category == a.label)));
         let row = &dataset.train.foundation[0];
-        assert_eq!(row.caption, row.caption_for((row.width, row.height)));
+        assert_eq!(row.caption, row.caption_for((row.width, row.height), None));
     }
 
     #[test]

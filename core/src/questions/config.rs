@@ -80,7 +80,7 @@ pub enum Preset {
     Default,
     /// 320×240 with more questions an image: what `climb` trains the tiny model on.
     Climb,
-    /// 224×168, the tiny model's own frame, and many views of each room: for the foundation stage.
+    /// 224×168, the tiny model's own frame, with dense labels and no questions: for the foundation stage.
     Foundation,
 }
 
@@ -173,9 +173,9 @@ impl QuestionConfig {
             Preset::Foundation => Self {
                 image_width: 224,
                 image_height: 168,
-                frames_per_scene: 20,
-                questions_per_frame: 3,
-                min_rival_pixels: 4,
+                frames_per_scene: 10,
+                questions_per_frame: 0,
+                validation_share: 0.02,
                 ..default
             },
         }

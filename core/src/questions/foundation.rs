@@ -41,7 +41,7 @@ pub fn foundation(
     }
     let pixels = frame.instances.iter().map(|&id| renumbered[usize::from(id)]).collect();
     let mask = GrayImage::from_raw(width, height, pixels)?;
-    let caption = caption(&objects, (width, height), (width, height));
+    let caption = caption(&objects, (width, height), (width, height), None);
     let (image, instances) = (image.to_owned(), instances.to_owned());
     Some((FoundationSample { image, width, height, instances, objects, caption }, mask))
 }

@@ -36,15 +36,20 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         parts: Vec<(String, f64)>,
     },
-    /// Held-out evaluation after `step` steps.
+    /// Held-out evaluation after `step` steps: of questions, or, in the foundation stage, of the patches
+    /// on objects in as many pictures.
     Evaluation {
         step: u64,
         samples: usize,
         mean_iou: f64,
         /// Share of objects found with IoU of at least 0.5.
         accuracy_50: f64,
-        /// Share of answers that could be read as boxes.
-        parsed: f64,
+        /// Share of answers that could be read as boxes; absent where nothing is answered in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parsed: Option<f64>,
+        /// Foundation stage: share of patches given the right category.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        category_accuracy: Option<f64>,
         seconds: f64,
     },
     Checkpoint {

@@ -1,29 +1,52 @@
 //! The captions of the foundation stage.
 
 use super::{FoundationObject, FoundationSample};
+use crate::scenes::Dice;
 
-/// A caption names at most this many objects, those with the largest boxes: enough for a furnished
-/// room, and short enough for a tiny model's context.
-pub const CAPTION_OBJECTS: usize = 8;
+/// A caption names at most this many objects: enough for a furnished room, and short enough for a tiny
+/// model's context.
+pub const CAPTION_OBJECTS: usize = 6;
 
 /// Up to here an object is "near", beyond it "far".
 pub const NEAR_M: f32 = 3.0;
 
 impl FoundationSample {
-    /// The caption with its pixel positions as they are in this image resized to `(width, height)`:
-    /// `In the picture: a chair at (120, 64), left, near; an oven at (300, 80), right, far.`
-    pub fn caption_for(&self, resized: (u32, u32)) -> String {
-        caption(&self.objects, (self.width, self.height), resized)
+    /// A caption with its boxes as they are in this image resized to `(width, height)`:
+    /// `In the picture: a chair at (120, 64, 180, 130), left, near; an oven at (300, 80, 340, 128), right, far.`
+    ///
+    /// The largest objects from left to right; with `dice`, some of those that can be told apart by their
+    /// names, in any order, so that each name is a task of its own: find this thing.
+    pub fn caption_for(&self, resized: (u32, u32), dice: Option<&mut Dice>) -> String {
+        caption(&self.objects, (self.width, self.height), resized, dice)
     }
 }
 
-/// Words for `objects`, whose boxes are in pixels of an image of size `stored`; positions are given in
-/// pixels of size `resized`, from left to right.
-pub fn caption(objects: &[FoundationObject], stored: (u32, u32), resized: (u32, u32)) -> String {
+/// As [`FoundationSample::caption_for`], for `objects` whose boxes are in pixels of an image of size `stored`.
+pub fn caption(
+    objects: &[FoundationObject],
+    stored: (u32, u32),
+    resized: (u32, u32),
+    dice: Option<&mut Dice>,
+) -> String {
     let mut named: Vec<_> = objects.iter().collect();
     named.sort_by_key(|object| std::cmp::Reverse(area(&object.bbox_2d)));
-    named.truncate(CAPTION_OBJECTS);
-    named.sort_by_key(|object| (object.bbox_2d[0] + object.bbox_2d[2], object.instance));
+    match dice {
+        Some(dice) => {
+            named.truncate(2 * CAPTION_OBJECTS);
+            let once = |object: &FoundationObject| {
+                objects.iter().filter(|other| other.label == object.label).count() == 1
+            };
+            if named.iter().any(|object| once(object)) {
+                named.retain(|object| once(object));
+            }
+            dice.shuffle(&mut named);
+            named.truncate(CAPTION_OBJECTS);
+        }
+        None => {
+            named.truncate(CAPTION_OBJECTS);
+            named.sort_by_key(|object| (object.bbox_2d[0] + object.bbox_2d[2], object.instance));
+        }
+    }
     if named.is_empty() {
         return "In the picture: an empty room.".to_owned();
     }
@@ -32,23 +55,25 @@ pub fn caption(objects: &[FoundationObject], stored: (u32, u32), resized: (u32, 
         .into_iter()
         .map(|object| {
             let [x1, y1, x2, y2] = object.bbox_2d;
-            let x = resize_middle(x1, x2, stored.0, resized.0);
-            let y = resize_middle(y1, y2, stored.1, resized.1);
             let side = match 3 * (x1 + x2) {
                 twice_middle if twice_middle < 2 * i64::from(stored.0) => "left",
                 twice_middle if twice_middle > 4 * i64::from(stored.0) => "right",
                 _ => "middle",
             };
             let distance = if object.distance_m <= NEAR_M { "near" } else { "far" };
-            format!("{} {} at ({x}, {y}), {side}, {distance}", article(&object.label), object.label)
+            let (x1, x2) = (resize(x1, stored.0, resized.0), resize(x2, stored.0, resized.0));
+            let (y1, y2) = (resize(y1, stored.1, resized.1), resize(y2, stored.1, resized.1));
+            let (article, label) = (article(&object.label), &object.label);
+            format!("{article} {label} at ({x1}, {y1}, {x2}, {y2}), {side}, {distance}")
         })
         .collect();
     format!("In the picture: {}.", phrases.join("; "))
 }
 
-/// The pixel in the middle of `start..end`, after its side of `stored` pixels became `resized` pixels.
-fn resize_middle(start: i64, end: i64, stored: u32, resized: u32) -> i64 {
-    (start + end) * i64::from(resized) / (2 * i64::from(stored.max(1)))
+/// Where a pixel went when its side of `stored` pixels became `resized` pixels.
+fn resize(at: i64, stored: u32, resized: u32) -> i64 {
+    let stored = i64::from(stored.max(1));
+    (2 * at * i64::from(resized) + stored) / (2 * stored)
 }
 
 fn area(&[x1, y1, x2, y2]: &[i64; 4]) -> i64 {
@@ -71,17 +96,33 @@ mod tests {
     #[test]
     fn names_objects_from_left_to_right_in_the_resized_frame() {
         let objects = [object("oven", [200, 40, 320, 160], 4.0), object("trash can", [0, 100, 40, 140], 1.0)];
-        let expected = "In the picture: a trash can at (10, 60), left, near; \
-                        an oven at (130, 50), right, far.";
-        assert_eq!(caption(&objects, (320, 240), (160, 120)), expected);
-        assert_eq!(caption(&[], (320, 240), (160, 120)), "In the picture: an empty room.");
+        let expected = "In the picture: a trash can at (0, 50, 20, 70), left, near; \
+                        an oven at (100, 20, 160, 80), right, far.";
+        assert_eq!(caption(&objects, (320, 240), (160, 120), None), expected);
+        assert_eq!(caption(&[], (320, 240), (160, 120), None), "In the picture: an empty room.");
     }
 
     #[test]
     fn keeps_the_largest_objects_only() {
         let objects: Vec<_> = (1..=20).map(|i| object("box", [i, 0, 2 * i, 10], 1.0)).collect();
-        let text = caption(&objects, (64, 64), (64, 64));
+        let text = caption(&objects, (64, 64), (64, 64), None);
         assert_eq!(text.matches("box").count(), CAPTION_OBJECTS);
-        assert!(text.contains("(30, 5)") && !text.contains("(1, 5)"), "{text}");
+        assert!(text.contains("(20, 0, 40, 10)") && !text.contains("(1, 0"), "{text}");
+    }
+
+    #[test]
+    fn drawn_captions_differ_and_name_only_what_can_be_told_apart() {
+        let objects: Vec<_> = ["tv", "bed", "chair", "chair", "lamp"]
+            .iter()
+            .enumerate()
+            .map(|(i, label)| object(label, [i as i64, 0, i as i64 + 9, 9], 1.0))
+            .collect();
+        let draw = |seed| caption(&objects, (64, 64), (64, 64), Some(&mut Dice::new(seed, 0)));
+        let captions: std::collections::BTreeSet<String> = (0..20).map(draw).collect();
+        assert_eq!(draw(3), draw(3));
+        assert!(captions.len() > 3, "{captions:?}");
+        for text in &captions {
+            assert!(text.contains("tv") && text.contains("lamp") && !text.contains("chair"), "{text}");
+        }
     }
 }

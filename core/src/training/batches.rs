@@ -5,6 +5,7 @@ use super::{TrainConfig, TrainError, config::Stage, sampler::Sampler};
 use crate::benchmarks::pixel_box;
 use crate::processor::{Encoded, Message, PixelPatches, Processor};
 use crate::samples::{Dataset, FoundationSample, GroundedBox, GroundingSample, prompts};
+use crate::scenes::Dice;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -85,9 +86,13 @@ impl Encoder {
         }
     }
 
-    pub fn prepare(&self, index: usize) -> Result<Prepared, TrainError> {
+    /// Row `index`, as the sample numbered `draw` of the run: whatever varies between epochs follows from it.
+    pub fn prepare(&self, index: usize, draw: u64) -> Result<Prepared, TrainError> {
         match self.config.stage {
-            Stage::Foundation => self.prepare_foundation(&self.dataset.train.foundation[index]),
+            Stage::Foundation => {
+                let dice = &mut Dice::new(self.config.seed, draw);
+                self.prepare_foundation(&self.dataset.train.foundation[index], Some(dice))
+            }
             Stage::Perception => self.prepare_grounding(&self.dataset.train.grounding[index]),
         }
     }
@@ -126,10 +131,15 @@ impl Encoder {
         Ok(Prepared { encoded, labels: None })
     }
 
-    fn prepare_foundation(&self, row: &FoundationSample) -> Result<Prepared, TrainError> {
+    /// With `dice`, a caption drawn anew.
+    pub fn prepare_foundation(
+        &self,
+        row: &FoundationSample,
+        dice: Option<&mut Dice>,
+    ) -> Result<Prepared, TrainError> {
         let patches = self.open(&row.image)?;
         let labels = self.dense_labels(row, &patches)?;
-        let caption = row.caption_for(patches.resized_size);
+        let caption = row.caption_for(patches.resized_size, dice);
         let messages = conversation(1, CAPTION_INSTRUCTION, Some(&caption));
         let encoded = self.processor.encode(&messages, vec![patches], false)?;
         Ok(Prepared { encoded, labels: Some(labels) })
@@ -192,10 +202,12 @@ pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>
         let accumulation = encoder.config.accumulation as u64;
         let mut sampler = Sampler::new(encoder.config.seed, encoder.samples());
         for micro_step in first_step * accumulation..total * accumulation {
+            let first = micro_step * batch as u64;
             let prepared = sampler
-                .take(micro_step * batch as u64, batch)
+                .take(first, batch)
                 .into_iter()
-                .map(|index| encoder.prepare(index))
+                .zip(first..)
+                .map(|(index, draw)| encoder.prepare(index, draw))
                 .collect::<Result<Vec<_>, _>>();
             let failed = prepared.is_err();
             if sender.send(prepared).is_err() || failed {

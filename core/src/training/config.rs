@@ -81,6 +81,9 @@ pub struct TrainConfig {
     pub steps: u64,
     pub batch_size: usize,
     pub accumulation: usize,
+    /// Parts of a batch computed at the same time on the CPU, each on its share of the cores. The sums of
+    /// their gradients round differently from those of the whole, so a resumed run keeps its number.
+    pub shards: usize,
     /// Peak learning rate of AdamW.
     pub learning_rate: f64,
     /// Share of the steps over which the rate rises linearly from zero, before its cosine falls to zero.
@@ -96,14 +99,18 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// Checkpoints kept, newest first.
     pub keep_checkpoints: usize,
-    pub foundation: FoundationWeights,
+    pub foundation: FoundationConfig,
     pub faults: PublishedFaults,
 }
 
-/// Weights of the foundation stage's losses (facts of the small-scale experiments: 1 : 5 : 5).
+/// The foundation stage: weights of its losses, and their order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FoundationWeights {
+pub struct FoundationConfig {
+    /// Share of the steps in which the vision tower learns alone, from the dense labels, before captions
+    /// join in. A language model has nothing to say about tokens that mean nothing yet, and costs more
+    /// than the tower.
+    pub captions_after: f64,
     /// Cross-entropy of the category under each patch.
     pub category: f64,
     /// L1 of the box of the object under each patch, in shares of the image.
@@ -132,16 +139,30 @@ impl TrainConfig {
     /// everything else of the recipe stays.
     pub fn new(stage: Stage, preset: Preset, data: PathBuf, model: String) -> Self {
         let tiny = model.starts_with("tiny") || is_small(Path::new(&model));
+        let foundation = stage == Stage::Foundation;
         Self {
             stage,
             preset,
             data,
             device: "auto".into(),
             seed: 42,
-            steps: if tiny { 1_000 } else { 370 },
-            batch_size: if tiny { 16 } else { 1 },
+            steps: match (tiny, foundation) {
+                (true, true) => 5_600,
+                (true, false) => 1_000,
+                (false, _) => 370,
+            },
+            batch_size: match (tiny, foundation) {
+                (true, true) => 32,
+                (true, false) => 16,
+                (false, _) => 1,
+            },
             accumulation: if tiny { 1 } else { 16 },
-            learning_rate: if tiny { 1e-3 } else { 1e-5 },
+            shards: if tiny { std::thread::available_parallelism().map_or(1, |n| n.get().min(8)) } else { 1 },
+            learning_rate: match (tiny, foundation) {
+                (true, true) => 2e-3,
+                (true, false) => 1e-3,
+                (false, _) => 1e-5,
+            },
             warmup: if tiny { 0.05 } else { 0.1 },
             weight_decay: 0.0,
             max_gradient_norm: 1.0,
@@ -149,7 +170,13 @@ impl TrainConfig {
             evaluate_samples: 128,
             checkpoint_every: 200,
             keep_checkpoints: 2,
-            foundation: FoundationWeights { category: 1.0, bounds: 5.0, position: 5.0, caption: 1.0 },
+            foundation: FoundationConfig {
+                captions_after: 0.5,
+                category: 1.0,
+                bounds: 5.0,
+                position: 5.0,
+                caption: 1.0,
+            },
             faults: match preset {
                 Preset::Corrected => PublishedFaults::default(),
                 Preset::Paper => PublishedFaults {
@@ -190,6 +217,7 @@ impl TrainConfig {
             ("steps", self.steps as f64),
             ("batch_size", self.batch_size as f64),
             ("accumulation", self.accumulation as f64),
+            ("shards", self.shards as f64),
             ("learning_rate", self.learning_rate),
             ("max_gradient_norm", self.max_gradient_norm),
             ("checkpoint_every", self.checkpoint_every as f64),
@@ -200,11 +228,14 @@ impl TrainConfig {
                 return Err(TrainError::Config(format!("{field} must be above zero, not {value}")));
             }
         }
-        if !(0.0..=1.0).contains(&self.warmup) {
-            return Err(TrainError::Config(format!(
-                "warmup is a share of the steps, 0 to 1, not {}",
-                self.warmup
-            )));
+        for (field, share) in
+            [("warmup", self.warmup), ("foundation.captions_after", self.foundation.captions_after)]
+        {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(TrainError::Config(format!(
+                    "{field} is a share of the steps, 0 to 1, not {share}"
+                )));
+            }
         }
         Ok(())
     }

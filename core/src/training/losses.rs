@@ -1,9 +1,13 @@
 //! The language loss: cross-entropy of the answer's tokens, and of nothing else.
 
-use crate::model::{ModelInput, Qwen2_5Vl};
+use crate::model::{ModelInput, Qwen2_5Vl, fused};
 use crate::processor::Encoded;
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// How many tokens of a sample count.
+pub fn answer_length(encoded: &Encoded) -> usize {
+    encoded.answer_spans.iter().flat_map(Clone::clone).filter(|at| *at > 0).count()
+}
 
 /// Where a batch's answers stand: rows of the flattened `[batch * time]` hidden states that predict
 /// them, and the tokens predicted.
@@ -24,25 +28,22 @@ impl AnswerTargets {
         }
         Self { rows, tokens }
     }
-
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
 }
 
-/// Mean cross-entropy over the answer tokens of the batch. Only their rows go through the output layer.
+/// Summed cross-entropy of the answer tokens, over `count`: the mean when that is their number, a part of
+/// it when these are some of a batch's rows. Only the answers' rows go through the output layer.
 pub fn answer_loss(
     model: &Qwen2_5Vl,
     input: &ModelInput,
     targets: &AnswerTargets,
+    count: usize,
     device: &Device,
 ) -> Tensor<1> {
     let hidden = model.hidden(input, None);
     let [batch, time, width] = hidden.dims();
-    let count = targets.len();
-    let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(targets.rows.clone(), [count]), device);
-    let tokens: Tensor<2, Int> =
-        Tensor::from_data(TensorData::new(targets.tokens.clone(), [count, 1]), device);
+    let here = targets.rows.len();
+    let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(targets.rows.clone(), [here]), device);
+    let tokens: Tensor<1, Int> = Tensor::from_data(TensorData::new(targets.tokens.clone(), [here]), device);
     let logits = model.logits(hidden.reshape([batch * time, width]).select(0, rows));
-    log_softmax(logits, 1).gather(1, tokens).mean().neg()
+    fused::cross_entropy(logits, tokens).sum().div_scalar(count.max(1) as f64)
 }

@@ -9,9 +9,10 @@ mod losses;
 mod optimizer;
 mod sampler;
 mod schedule;
+mod shards;
 mod supervised;
 
-pub use config::{FoundationWeights, Preset, PublishedFaults, Stage, TrainConfig};
+pub use config::{FoundationConfig, Preset, PublishedFaults, Stage, TrainConfig};
 pub use evaluation::{Evaluation, Evaluator, HeldOutAnswer};
 pub use supervised::{Outcome, train};
 

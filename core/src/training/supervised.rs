@@ -3,9 +3,10 @@
 use super::batches::{self, Encoder, Prepared};
 use super::config::Stage;
 use super::evaluation::Evaluator;
-use super::foundation::DenseHeads;
-use super::losses::{AnswerTargets, answer_loss};
+use super::foundation::{DenseCounts, DenseHeads, DenseScore};
+use super::losses::{AnswerTargets, answer_length, answer_loss};
 use super::optimizer::{AdamW, clip_gradients, name_parameters};
+use super::shards::Shards;
 use super::{TrainConfig, TrainError, checkpoints, schedule};
 use crate::model::qwen2_5_vl::weights::{Weights, write_safetensors};
 use crate::model::{DeviceChoice, ModelInput, Precision, Qwen2_5Vl, bundled, device};
@@ -93,6 +94,7 @@ struct Trainer {
     heads: Option<DenseHeads>,
     optimizer: AdamW,
     head_optimizer: AdamW,
+    shards: Shards,
     /// Optimizer steps done.
     step: u64,
 }
@@ -131,6 +133,7 @@ impl Trainer {
         let mut trainer = Self {
             optimizer: AdamW::new(config.weight_decay),
             head_optimizer: AdamW::new(0.0),
+            shards: Shards::new(config.shards, inner == Device::flex())?,
             config: config.clone(),
             device,
             processor,
@@ -158,7 +161,10 @@ impl Trainer {
                 stage: config.stage.name().into(),
                 total_steps: config.steps,
                 train_samples: samples,
-                validation_samples: trainer.dataset.validation.grounding.len(),
+                validation_samples: match config.stage {
+                    Stage::Foundation => trainer.dataset.validation.foundation.len(),
+                    Stage::Perception => trainer.dataset.validation.grounding.len(),
+                },
                 parameters: trainer.model.num_params(),
                 device: text,
             })?,
@@ -230,12 +236,11 @@ impl Trainer {
         journal: &mut Journal<'_>,
     ) -> Result<Outcome, TrainError> {
         let processor = self.processor.clone();
-        let count = if self.config.evaluate_every == 0 || self.config.stage == Stage::Foundation {
-            0
-        } else {
-            self.config.evaluate_samples
+        let count = if self.config.evaluate_every == 0 { 0 } else { self.config.evaluate_samples };
+        let evaluator = match self.config.stage {
+            Stage::Foundation => HeldOut::Pictures(self.held_out_pictures(count)?),
+            Stage::Perception => HeldOut::Questions(Evaluator::new(&self.dataset, &processor, count)?),
         };
-        let evaluator = Evaluator::new(&self.dataset, &processor, count)?;
         if self.step == 0 {
             self.evaluate(&evaluator, run, stop, journal)?;
         }
@@ -295,18 +300,19 @@ impl Trainer {
             let batch = batches
                 .recv()
                 .map_err(|_| TrainError::Data("the thread that prepares batches ended early".into()))??;
-            let (loss, parts) = self.loss(&batch)?;
-            let value = f64::from(loss.clone().into_scalar::<f32>()) / micro_steps as f64;
+            let parts = self.gradients(&batch, micro_steps)?;
+            let value = parts.iter().map(|part| part.loss).sum::<f64>();
             if !value.is_finite() {
                 return Err(self.diverged(value, &batch, run));
             }
-            done.add(value, parts, micro_steps, &batch);
-            let mut gradients = loss.div_scalar(micro_steps as f64).backward();
-            if let Some(heads) = &self.heads {
-                let of_heads = GradientsParams::from_module(&mut gradients, heads);
-                head_accumulator.accumulate(heads, of_heads);
+            done.count(&batch);
+            for part in parts {
+                done.add(part.loss, part.terms);
+                if let (Some(heads), Some(gradients)) = (&self.heads, part.of_heads) {
+                    head_accumulator.accumulate(heads, gradients);
+                }
+                accumulator.accumulate(&self.model, part.of_model);
             }
-            accumulator.accumulate(&self.model, GradientsParams::from_grads(gradients, &self.model));
         }
         done.learning_rate = schedule::learning_rate(
             self.config.learning_rate,
@@ -324,28 +330,72 @@ impl Trainer {
         Ok(done)
     }
 
-    /// The loss of one batch and, where there are several, its parts by name.
-    fn loss(&self, batch: &[Prepared]) -> Result<(Tensor<1>, Vec<(String, f64)>), TrainError> {
-        let encoded: Vec<&Encoded> = batch.iter().map(|sample| &sample.encoded).collect();
+    /// Losses and gradients of a batch, part by part; their sums are those of the whole, divided by
+    /// `micro_steps`.
+    fn gradients(&self, batch: &[Prepared], micro_steps: usize) -> Result<Vec<PartDone>, TrainError> {
+        let whole = Whole {
+            answer_tokens: batch.iter().map(|sample| answer_length(&sample.encoded)).sum(),
+            dense: DenseCounts::of(batch.iter().filter_map(|sample| sample.labels.as_ref())),
+            captions: self.step as f64 >= self.config.foundation.captions_after * self.config.steps as f64,
+        };
+        // Each part gets parameters with a graph of their own: graphs that share a leaf would be computed
+        // under one lock.
+        let contexts = match self.shards.count(batch.len()) {
+            1 => vec![(self.model.clone(), self.heads.clone())],
+            count => (0..count)
+                .map(|_| {
+                    (self.model.clone().fork(&self.device), self.heads.clone().map(|h| h.fork(&self.device)))
+                })
+                .collect(),
+        };
+        let parts = self.shards.run(batch, contexts, |(model, heads), part| {
+            let (loss, terms) = self.loss(&model, heads.as_ref(), part, &whole)?;
+            let loss = loss.div_scalar(micro_steps as f64);
+            let value = f64::from(loss.clone().into_scalar::<f32>());
+            let mut gradients = loss.backward();
+            let of_heads = heads.as_ref().map(|heads| GradientsParams::from_module(&mut gradients, heads));
+            let of_model = GradientsParams::from_grads(gradients, &model);
+            let terms = terms.into_iter().map(|(name, value)| (name, value / micro_steps as f64)).collect();
+            Ok(PartDone { loss: value, terms, of_model, of_heads })
+        });
+        parts.into_iter().collect()
+    }
+
+    /// What a part of a batch adds to the loss and, where the loss is a sum, to its terms by name.
+    fn loss(
+        &self,
+        model: &Qwen2_5Vl,
+        heads: Option<&DenseHeads>,
+        part: &[Prepared],
+        whole: &Whole,
+    ) -> Result<(Tensor<1>, Vec<(String, f64)>), TrainError> {
+        let encoded: Vec<&Encoded> = part.iter().map(|sample| &sample.encoded).collect();
         let images: Vec<_> = encoded.iter().flat_map(|sample| &sample.images).collect();
-        let image_tokens = self.model.encode_images(&images)?;
-        let input =
-            ModelInput::batch(&encoded, self.model.config(), &self.device)?.with_images(image_tokens.clone());
-        let targets = AnswerTargets::new(&encoded, input.token_ids.dims()[1]);
-        let answer = answer_loss(&self.model, &input, &targets, &self.device);
-        let Some(heads) = &self.heads else { return Ok((answer, Vec::new())) };
-        let labels = batches::DenseLabels::concat(batch.iter().filter_map(|sample| sample.labels.as_ref()));
-        let dense = heads.losses(&image_tokens, &labels, &self.device);
+        let image_tokens = model.encode_images(&images)?;
+        let answer = || -> Result<Tensor<1>, TrainError> {
+            let input =
+                ModelInput::batch(&encoded, model.config(), &self.device)?.with_images(image_tokens.clone());
+            let targets = AnswerTargets::new(&encoded, input.token_ids.dims()[1]);
+            Ok(answer_loss(model, &input, &targets, whole.answer_tokens, &self.device))
+        };
+        let Some(heads) = heads else { return Ok((answer()?, Vec::new())) };
+        let labels = batches::DenseLabels::concat(part.iter().filter_map(|sample| sample.labels.as_ref()));
+        let dense = heads.losses(&image_tokens, &labels, &whole.dense, &self.device);
         let read =
-            |name: &str, part: &Tensor<1>| (name.to_owned(), f64::from(part.clone().into_scalar::<f32>()));
-        let parts = vec![
-            read("caption", &answer),
+            |name: &str, term: &Tensor<1>| (name.to_owned(), f64::from(term.clone().into_scalar::<f32>()));
+        let mut terms = vec![
             read("category", &dense.category),
             read("bounds", &dense.bounds),
             read("position", &dense.position),
         ];
-        let weights = &self.config.foundation;
-        Ok((answer.mul_scalar(weights.caption) + dense.weighted(weights), parts))
+        let config = &self.config.foundation;
+        let mut loss = dense.weighted(config);
+        if whole.captions {
+            let caption = answer()?;
+            terms.push(read("caption", &caption));
+            loss = loss + caption.mul_scalar(config.caption);
+        }
+        Ok((loss, terms))
     }
 
     fn diverged(&self, loss: f64, batch: &[Prepared], run: &RunDir) -> TrainError {
@@ -358,9 +408,17 @@ impl Trainer {
         }
     }
 
+    /// `count` of the held-out foundation rows, evenly spread.
+    fn held_out_pictures(&self, count: usize) -> Result<Vec<Prepared>, TrainError> {
+        let rows = &self.dataset.validation.foundation;
+        let count = count.min(rows.len());
+        let encoder = self.encoder();
+        (0..count).map(|i| encoder.prepare_foundation(&rows[i * rows.len() / count], None)).collect()
+    }
+
     fn evaluate(
         &self,
-        evaluator: &Evaluator<'_>,
+        evaluator: &HeldOut<'_>,
         run: &RunDir,
         stop: &AtomicBool,
         journal: &mut Journal<'_>,
@@ -372,23 +430,71 @@ impl Trainer {
         let stop_now = AtomicBool::new(false);
         let watch_stop =
             |_| stop_now.store(stop.load(Ordering::Relaxed) || run.stop_requested(), Ordering::Relaxed);
-        let Some(evaluation) = evaluator.run(&self.model.valid(), &stop_now, watch_stop)? else {
-            return Ok(());
+        let event = match evaluator {
+            HeldOut::Questions(questions) => {
+                let Some(evaluation) = questions.run(&self.model.valid(), &stop_now, watch_stop)? else {
+                    return Ok(());
+                };
+                let lines: Vec<String> = evaluation
+                    .answers
+                    .iter()
+                    .filter_map(|answer| serde_json::to_string(answer).ok())
+                    .collect();
+                write_atomic(
+                    &run.samples_dir().join(format!("step_{:06}.jsonl", self.step)),
+                    (lines.join("\n") + "\n").as_bytes(),
+                )?;
+                Event::Evaluation {
+                    step: self.step,
+                    samples: evaluation.answers.len(),
+                    mean_iou: evaluation.mean_iou,
+                    accuracy_50: evaluation.accuracy_50,
+                    parsed: Some(evaluation.parsed),
+                    category_accuracy: None,
+                    seconds: since.elapsed().as_secs_f64(),
+                }
+            }
+            HeldOut::Pictures(pictures) => {
+                let Some(heads) = &self.heads else { return Ok(()) };
+                let (model, heads) = (self.model.valid(), heads.valid());
+                let mut score = DenseScore::default();
+                for part in pictures.chunks(self.config.batch_size) {
+                    let images: Vec<_> = part.iter().flat_map(|sample| &sample.encoded.images).collect();
+                    let labels = part.iter().filter_map(|sample| sample.labels.as_ref());
+                    let tokens = model.encode_images(&images)?;
+                    score.add(part.len(), heads.predict(&tokens), &batches::DenseLabels::concat(labels));
+                    watch_stop(score.pictures);
+                    if stop_now.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                }
+                Event::Evaluation {
+                    step: self.step,
+                    samples: score.pictures,
+                    mean_iou: score.mean_iou,
+                    accuracy_50: score.accuracy_50,
+                    parsed: None,
+                    category_accuracy: Some(score.category_accuracy),
+                    seconds: since.elapsed().as_secs_f64(),
+                }
+            }
         };
-        let lines: Vec<String> =
-            evaluation.answers.iter().filter_map(|answer| serde_json::to_string(answer).ok()).collect();
-        write_atomic(
-            &run.samples_dir().join(format!("step_{:06}.jsonl", self.step)),
-            (lines.join("\n") + "\n").as_bytes(),
-        )?;
-        journal.write(Event::Evaluation {
-            step: self.step,
-            samples: evaluation.answers.len(),
-            mean_iou: evaluation.mean_iou,
-            accuracy_50: evaluation.accuracy_50,
-            parsed: evaluation.parsed,
-            seconds: since.elapsed().as_secs_f64(),
-        })
+        journal.write(event)
+    }
+}
+
+/// What a stage is examined on while it trains.
+enum HeldOut<'a> {
+    Questions(Evaluator<'a>),
+    Pictures(Vec<Prepared>),
+}
+
+impl HeldOut<'_> {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Questions(questions) => questions.is_empty(),
+            Self::Pictures(pictures) => pictures.is_empty(),
+        }
     }
 }
 
@@ -405,17 +511,36 @@ struct StepDone {
 }
 
 impl StepDone {
-    fn add(&mut self, loss: f64, parts: Vec<(String, f64)>, micro_steps: usize, batch: &[Prepared]) {
-        self.loss += loss;
+    fn count(&mut self, batch: &[Prepared]) {
         self.samples += batch.len();
         self.tokens += batch.iter().map(|sample| sample.encoded.token_ids.len()).sum::<usize>();
-        for (at, (name, value)) in parts.into_iter().enumerate() {
+    }
+
+    fn add(&mut self, loss: f64, terms: Vec<(String, f64)>) {
+        self.loss += loss;
+        for (at, (name, value)) in terms.into_iter().enumerate() {
             if self.parts.len() <= at {
                 self.parts.push((name, 0.0));
             }
-            self.parts[at].1 += value / micro_steps as f64;
+            self.parts[at].1 += value;
         }
     }
+}
+
+/// What the losses of a batch are means over, and what they are made of.
+struct Whole {
+    answer_tokens: usize,
+    dense: DenseCounts,
+    /// Whether the foundation stage has come to its captions.
+    captions: bool,
+}
+
+/// One part of a batch, computed.
+struct PartDone {
+    loss: f64,
+    terms: Vec<(String, f64)>,
+    of_model: GradientsParams,
+    of_heads: Option<GradientsParams>,
 }
 
 /// How fast it goes and how long it will take. Only this process's own steps count, so that a resumed
