@@ -115,3 +115,48 @@ fn stopped_and_killed_runs_resume_to_the_same_weights() {
         |event: &Event| matches!(event, Event::Warning { message } if message.contains("step_000004"));
     assert!(events.iter().any(|event| mentioned(&event.event)), "the damaged checkpoint is not mentioned");
 }
+
+#[test]
+fn parts_of_a_batch_add_up_to_the_whole() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let data = data_set(dir.path());
+    let with_shards = |stage: &str, shards: &str| {
+        let run = dir.path().join(format!("{stage}_{shards}"));
+        let mut arguments = arguments(&data, &run);
+        arguments[1] = stage;
+        let shards = format!("shards={shards}");
+        // Captions from the first step on, so that all losses take part.
+        arguments.extend(["--set", &shards, "--set", "foundation.captions_after=0"]);
+        succeed(&arguments);
+        losses(&run)
+    };
+    for stage in ["perception", "foundation"] {
+        let whole = with_shards(stage, "1");
+        assert_eq!(whole.len() as u64, STEPS);
+        // Three parts of four samples: sizes differ, and so do their numbers of answer tokens.
+        for ((step, loss), (_, in_parts)) in whole.into_iter().zip(with_shards(stage, "3")) {
+            assert!((loss - in_parts).abs() < 2e-3 * loss.abs(), "{stage} step {step}: {loss}, {in_parts}");
+        }
+    }
+}
+
+#[test]
+fn the_foundation_is_examined_on_held_out_pictures() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (data, run) = (data_set(dir.path()), dir.path().join("run"));
+    let mut arguments = arguments(&data, &run);
+    arguments[1] = "foundation";
+    succeed(&arguments);
+    let events = read_events(&run.join("events.jsonl")).expect("readable");
+    let examined: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event.event {
+            Event::Evaluation { step, samples, mean_iou, category_accuracy, parsed, .. } => {
+                assert!((0.0..=1.0).contains(&mean_iou) && parsed.is_none());
+                Some((step, samples, category_accuracy.is_some()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(examined, [(0, 4, true), (3, 4, true), (6, 4, true)]);
+}
