@@ -71,7 +71,7 @@ impl Scale {
     const FULL: Self = Self {
         rooms: 8_000,
         foundation_rooms: 6_000,
-        foundation_steps: 5_600,
+        foundation_steps: 3_800,
         perception_steps: 8_000,
         test_questions: 1_000,
     };

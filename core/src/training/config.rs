@@ -147,7 +147,7 @@ impl TrainConfig {
             device: "auto".into(),
             seed: 42,
             steps: match (tiny, foundation) {
-                (true, true) => 5_600,
+                (true, true) => 3_800,
                 (true, false) => 1_000,
                 (false, _) => 370,
             },
