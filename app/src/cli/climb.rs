@@ -65,7 +65,7 @@ impl Scale {
         rooms: 1_200,
         foundation_rooms: 2_000,
         foundation_steps: 1_000,
-        perception_steps: 900,
+        perception_steps: 1_200,
         test_questions: 400,
     };
     const FULL: Self = Self {

@@ -15,7 +15,9 @@ impl FoundationSample {
     /// `In the picture: a chair at (120, 64, 180, 130), left, near; an oven at (300, 80, 340, 128), right, far.`
     ///
     /// The largest objects from left to right; with `dice`, some of those that can be told apart by their
-    /// names, in any order, so that each name is a task of its own: find this thing.
+    /// names, in any order, so that each name is a task of its own: find this thing. Half of those captions
+    /// name everything first, `a chair, an oven at (120, 64, 180, 130), (300, 80, 340, 128)`, so that
+    /// the model also learns to come back to what was named before.
     pub fn caption_for(&self, resized: (u32, u32), dice: Option<&mut Dice>) -> String {
         caption(&self.objects, (self.width, self.height), resized, dice)
     }
@@ -30,6 +32,7 @@ pub fn caption(
 ) -> String {
     let mut named: Vec<_> = objects.iter().collect();
     named.sort_by_key(|object| std::cmp::Reverse(area(&object.bbox_2d)));
+    let mut names_first = false;
     match dice {
         Some(dice) => {
             named.truncate(2 * CAPTION_OBJECTS);
@@ -40,7 +43,9 @@ pub fn caption(
                 named.retain(|object| once(object));
             }
             dice.shuffle(&mut named);
-            named.truncate(CAPTION_OBJECTS);
+            names_first = dice.chance(0.5);
+            let fewest = if names_first { 1 } else { CAPTION_OBJECTS as u32 };
+            named.truncate(dice.count(fewest, CAPTION_OBJECTS as u32) as usize);
         }
         None => {
             named.truncate(CAPTION_OBJECTS);
@@ -51,20 +56,30 @@ pub fn caption(
         return "In the picture: an empty room.".to_owned();
     }
 
+    let name = |object: &FoundationObject| format!("{} {}", article(&object.label), object.label);
+    let place = |object: &FoundationObject| {
+        let [x1, y1, x2, y2] = object.bbox_2d;
+        let (x1, x2) = (resize(x1, stored.0, resized.0), resize(x2, stored.0, resized.0));
+        let (y1, y2) = (resize(y1, stored.1, resized.1), resize(y2, stored.1, resized.1));
+        format!("({x1}, {y1}, {x2}, {y2})")
+    };
+    if names_first {
+        let list = |part: &dyn Fn(&FoundationObject) -> String| {
+            named.iter().map(|object| part(object)).collect::<Vec<_>>().join(", ")
+        };
+        return format!("In the picture: {} at {}.", list(&name), list(&place));
+    }
     let phrases: Vec<String> = named
-        .into_iter()
+        .iter()
         .map(|object| {
-            let [x1, y1, x2, y2] = object.bbox_2d;
-            let side = match 3 * (x1 + x2) {
-                twice_middle if twice_middle < 2 * i64::from(stored.0) => "left",
-                twice_middle if twice_middle > 4 * i64::from(stored.0) => "right",
+            let twice_middle = object.bbox_2d[0] + object.bbox_2d[2];
+            let side = match 3 * twice_middle {
+                middle if middle < 2 * i64::from(stored.0) => "left",
+                middle if middle > 4 * i64::from(stored.0) => "right",
                 _ => "middle",
             };
             let distance = if object.distance_m <= NEAR_M { "near" } else { "far" };
-            let (x1, x2) = (resize(x1, stored.0, resized.0), resize(x2, stored.0, resized.0));
-            let (y1, y2) = (resize(y1, stored.1, resized.1), resize(y2, stored.1, resized.1));
-            let (article, label) = (article(&object.label), &object.label);
-            format!("{article} {label} at ({x1}, {y1}, {x2}, {y2}), {side}, {distance}")
+            format!("{} at {}, {side}, {distance}", name(object), place(object))
         })
         .collect();
     format!("In the picture: {}.", phrases.join("; "))
@@ -118,11 +133,14 @@ mod tests {
             .map(|(i, label)| object(label, [i as i64, 0, i as i64 + 9, 9], 1.0))
             .collect();
         let draw = |seed| caption(&objects, (64, 64), (64, 64), Some(&mut Dice::new(seed, 0)));
-        let captions: std::collections::BTreeSet<String> = (0..20).map(draw).collect();
+        let captions: std::collections::BTreeSet<String> = (0..40).map(draw).collect();
         assert_eq!(draw(3), draw(3));
-        assert!(captions.len() > 3, "{captions:?}");
-        for text in &captions {
-            assert!(text.contains("tv") && text.contains("lamp") && !text.contains("chair"), "{text}");
-        }
+        assert!(captions.len() > 6 && captions.iter().all(|text| !text.contains("chair")), "{captions:?}");
+        let both = [
+            "In the picture: a lamp at (4, 0, 13, 9), middle, near;",
+            "a tv, a bed at (0, 0, 9, 9), (1, 0, 10, 9).",
+        ];
+        let both = both.map(|part| captions.iter().any(|text| text.contains(part)));
+        assert_eq!(both, [true, true], "{captions:?}");
     }
 }
