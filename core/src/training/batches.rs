@@ -155,7 +155,7 @@ impl Encoder {
             .map_err(|error| TrainError::Data(format!("{}: {error}; run `data check`", path.display())))?
             .into_luma8();
         let (width, height) = (instances.width() as f32, instances.height() as f32);
-        let merge = self.processor.image.merge_size as usize;
+        let merge = self.processor.image.merge_size;
         let [_, rows, columns] = patches.grid_thw;
         let mut by_instance = [None; 256];
         for object in &row.objects {
