@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(draw(3), draw(3));
         assert!(captions.len() > 6 && captions.iter().all(|text| !text.contains("chair")), "{captions:?}");
         let both = [
-            "In the picture: a lamp at (4, 0, 13, 9), middle, near;",
+            "In the picture: a lamp at (4, 0, 13, 9), left, near;",
             "a tv, a bed at (0, 0, 9, 9), (1, 0, 10, 9).",
         ];
         let both = both.map(|part| captions.iter().any(|text| text.contains(part)));
