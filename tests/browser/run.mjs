@@ -178,12 +178,17 @@ try {
     const page = await open(withGpu, `${server.url}?device=cpu`);
     await page.setViewportSize({ width: 420, height: 800 });
     await until(page, "a picture", 30_000, (now) => now.picture !== null);
-    await page.waitForTimeout(500);
-    const [top, bottom] = await regions(withGpu, await screenshot(page, "narrow"), [
-      { x: 20, y: 120, width: 380, height: 200 },
-      { x: 20, y: 480, width: 380, height: 250 },
-    ]);
-    expect(top.colors > 100 && bottom.colors > 20, `blank: ${JSON.stringify([top, bottom])}`);
+    // A software renderer takes its time over the new size: look until both halves are drawn.
+    const end = Date.now() + 20_000;
+    for (;;) {
+      const [top, bottom] = await regions(withGpu, await screenshot(page, "narrow"), [
+        { x: 20, y: 120, width: 380, height: 200 },
+        { x: 20, y: 480, width: 380, height: 250 },
+      ]);
+      if (top.colors > 100 && bottom.colors > 20) break;
+      expect(Date.now() < end, `blank: ${JSON.stringify([top, bottom])}`);
+      await page.waitForTimeout(250);
+    }
     await page.close();
   });
 
