@@ -209,8 +209,14 @@ mod tests {
             sample(2, "images/a/0001.jpg"),
             sample(3, "images/alone.jpg"),
         ];
-        let train = Split { grounding, foundation: Vec::new() };
-        Dataset { root: root.to_owned(), info: None, train, validation: Split::default() }
+        let train = Split { grounding, ..Split::default() };
+        Dataset {
+            root: root.to_owned(),
+            info: None,
+            train,
+            validation: Split::default(),
+            evidence: Vec::new(),
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub fn check(
     progress: &(dyn Fn(usize, usize) + Sync),
     cancel: &AtomicBool,
 ) -> Result<CheckReport, DatasetError> {
-    if ![names::GROUNDING, names::FOUNDATION].iter().any(|name| root.join(name).is_file()) {
+    if !names::ROWS.iter().any(|name| root.join(name).is_file()) {
         return Err(DatasetError::NotADataset { path: root.to_owned() });
     }
     let mut checker = Checker::default();

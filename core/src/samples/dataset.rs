@@ -1,7 +1,7 @@
 //! The data set folder: reading and writing its rows and its `dataset.json`.
 
 use super::files::{self, FileError};
-use super::{FoundationSample, GroundingSample};
+use super::{ColdStartSample, Evidence, FoundationSample, GroundingSample, SpatialSample};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,8 +15,15 @@ pub mod names {
     pub const INFO: &str = "dataset.json";
     pub const GROUNDING: &str = "spld_grounding_data.jsonl";
     pub const GROUNDING_VALIDATION: &str = "spld_grounding_validation.jsonl";
+    pub const SPATIAL: &str = "spld_spatial_data.jsonl";
+    pub const SPATIAL_VALIDATION: &str = "spld_spatial_validation.jsonl";
+    pub const COLD_START: &str = "spld_coldstart_data.jsonl";
+    pub const COLD_START_VALIDATION: &str = "spld_coldstart_validation.jsonl";
+    pub const EVIDENCE: &str = "evidence.jsonl";
     pub const FOUNDATION: &str = "foundation.jsonl";
     pub const FOUNDATION_VALIDATION: &str = "foundation_validation.jsonl";
+    /// Files of rows to train on; a folder with one of them is a data set.
+    pub const ROWS: [&str; 4] = [GROUNDING, SPATIAL, COLD_START, FOUNDATION];
     pub const IMAGES: &str = "images";
     pub const INSTANCES: &str = "instances";
     pub const SCENES: &str = "scenes";
@@ -32,9 +39,9 @@ pub enum DatasetError {
     #[error("{}: {message}; restore the file, or build the data set anew", path.display())]
     Info { path: PathBuf, message: String },
     #[error(
-        "{} is not a data set: it holds neither {} nor {}; build one with \
+        "{} is not a data set: it holds none of {}; build one with \
          `spatial-ladder data build --source rooms:200 --out DIR`",
-        path.display(), names::GROUNDING, names::FOUNDATION
+        path.display(), names::ROWS.join(", ")
     )]
     NotADataset { path: PathBuf },
     #[error("no scene is known for the image {image}: only built data sets have scenes, under scenes/")]
@@ -50,12 +57,16 @@ pub struct Dataset {
     pub train: Split,
     /// Rows of scenes that no row of `train` shows.
     pub validation: Split,
+    /// Of training and held-out rows, in no order that matters; empty where the data set does not say.
+    pub evidence: Vec<Evidence>,
 }
 
 /// The rows to train on, or those held out.
 #[derive(Debug, Clone, Default)]
 pub struct Split {
     pub grounding: Vec<GroundingSample>,
+    pub spatial: Vec<SpatialSample>,
+    pub cold_start: Vec<ColdStartSample>,
     pub foundation: Vec<FoundationSample>,
 }
 
@@ -84,6 +95,15 @@ pub struct Counts {
     pub grounding: usize,
     /// Boxes in their answers.
     pub boxes: usize,
+    /// Spatial questions.
+    #[serde(default)]
+    pub spatial: usize,
+    /// Spatial questions by `data_type/question_type`.
+    #[serde(default)]
+    pub question_types: BTreeMap<String, usize>,
+    /// Cold-start rows.
+    #[serde(default)]
+    pub cold_start: usize,
     /// Foundation rows.
     pub foundation: usize,
     /// Boxes in the answers by label.
@@ -99,14 +119,20 @@ impl Counts {
             *self.categories.entry(answer.label.clone()).or_default() += 1;
         }
     }
+
+    /// Counts one spatial row.
+    pub fn add_spatial(&mut self, sample: &SpatialSample) {
+        self.spatial += 1;
+        let key = format!("{}/{}", sample.data_type.name(), sample.question_type.name());
+        *self.question_types.entry(key).or_default() += 1;
+    }
 }
 
 impl Dataset {
     /// Reads the rows of a data set folder. Files that are absent count as empty, as long as there is
     /// one to train on.
     pub fn open(root: &Path) -> Result<Self, DatasetError> {
-        let exists = |name: &str| root.join(name).is_file();
-        if !exists(names::GROUNDING) && !exists(names::FOUNDATION) {
+        if !names::ROWS.iter().any(|name| root.join(name).is_file()) {
             return Err(DatasetError::NotADataset { path: root.to_owned() });
         }
         Ok(Self {
@@ -114,12 +140,17 @@ impl Dataset {
             info: DatasetInfo::read(root)?,
             train: Split {
                 grounding: read_rows(&root.join(names::GROUNDING))?,
+                spatial: read_rows(&root.join(names::SPATIAL))?,
+                cold_start: read_rows(&root.join(names::COLD_START))?,
                 foundation: read_rows(&root.join(names::FOUNDATION))?,
             },
             validation: Split {
                 grounding: read_rows(&root.join(names::GROUNDING_VALIDATION))?,
+                spatial: read_rows(&root.join(names::SPATIAL_VALIDATION))?,
+                cold_start: read_rows(&root.join(names::COLD_START_VALIDATION))?,
                 foundation: read_rows(&root.join(names::FOUNDATION_VALIDATION))?,
             },
+            evidence: read_rows(&root.join(names::EVIDENCE))?,
         })
     }
 

@@ -6,12 +6,20 @@
 //! dataset.json                       where it came from, with which config; counts (DatasetInfo)
 //! spld_grounding_data.jsonl          stage 1, training: one GroundingSample a line
 //! spld_grounding_validation.jsonl    stage 1, held out
+//! spld_spatial_data.jsonl            stages 2 and 3, training: one SpatialSample a line
+//! spld_spatial_validation.jsonl      stages 2 and 3, held out
+//! spld_coldstart_data.jsonl          cold start, training: one ColdStartSample a line
+//! spld_coldstart_validation.jsonl    cold start, held out
+//! evidence.jsonl                     why each spatial answer is the answer: one Evidence a line
 //! foundation.jsonl                   foundation stage, training: one FoundationSample a line
 //! foundation_validation.jsonl        foundation stage, held out
 //! images/SCENE/0003.jpg              what camera 3 of the scene sees
 //! instances/SCENE/0003.png           which object each of its pixels shows
 //! scenes/SCENE.json                  the scene with its cameras (scenes::Scene)
+//! scenes/SCENE.ply                   the scanned surface, for scenes that were scanned
 //! ```
+//! A grounding row and a spatial row with the same `(question_id, image, data_type)` are the same question,
+//! to be localized first and answered then.
 //! Whole scenes are held out, never single pictures of a scene that is trained on.
 
 mod caption;
@@ -20,9 +28,11 @@ mod check;
 mod colors;
 #[cfg(not(target_arch = "wasm32"))]
 mod dataset;
+mod evidence;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
 pub mod prompts;
+mod spatial;
 #[cfg(not(target_arch = "wasm32"))]
 mod stats;
 
@@ -32,18 +42,33 @@ pub use check::{CheckReport, Fault, check};
 pub use colors::label_color;
 #[cfg(not(target_arch = "wasm32"))]
 pub use dataset::{Counts, Dataset, DatasetError, DatasetInfo, JsonlReader, JsonlWriter, Split, names};
+pub use evidence::{Evidence, Reason, SectorScheme, Segment};
+pub use spatial::{ColdStartSample, QuestionType, SpatialSample};
 #[cfg(not(target_arch = "wasm32"))]
 pub use stats::{BOX_SHARE_BORDERS, PartStatistics, Statistics, statistics};
 
 use serde::{Deserialize, Serialize};
 
 /// How the pictures of a sample belong together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataType {
     SingleImage,
     MultiView,
     Video,
+}
+
+impl DataType {
+    pub const ALL: [Self; 3] = [Self::SingleImage, Self::MultiView, Self::Video];
+
+    /// As the rows write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SingleImage => "single_image",
+            Self::MultiView => "multi_view",
+            Self::Video => "video",
+        }
+    }
 }
 
 /// A labelled box, in pixels of the image file as stored: `[x1, y1, x2, y2]`, `x2` and `y2` exclusive.

@@ -10,6 +10,8 @@ mod material;
 mod mesh;
 mod random;
 pub mod rooms;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod scan;
 mod shapes;
 mod shell;
 pub mod vsi_meta;
