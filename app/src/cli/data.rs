@@ -31,13 +31,13 @@ enum DataCommand {
 
 #[derive(Debug, Args)]
 struct BuildArgs {
-    /// Where scenes come from: rooms:COUNT or vsi-meta:FILE
+    /// Where scenes come from: rooms:COUNT, vsi-meta:FILE, scannet:PATH, arkitscenes:PATH or scannetpp:PATH
     #[arg(long, value_name = "SPEC")]
     source: String,
     /// Folder to write; must not exist yet, or be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A TOML file, or a preset: default, climb, foundation
+    /// A TOML file, or a preset: default, spatialladder-26k, viewspatial, vsi, climb, foundation
     #[arg(long, value_name = "FILE", default_value = "default")]
     config: String,
     /// The same source, config and seed give the same bytes
@@ -46,6 +46,9 @@ struct BuildArgs {
     /// Use at most this many scenes of the source
     #[arg(long)]
     limit: Option<usize>,
+    /// Leave out scenes that cannot be read, and list them, instead of stopping
+    #[arg(long)]
+    skip_bad: bool,
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +75,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let cancel = interrupt::flag();
     let bar = progress_bar("scenes");
     let request =
-        BuildRequest { source: &source, out: &args.out, config: &config, seed: args.seed, limit: args.limit };
+        BuildRequest { source: &source, out: &args.out, config: &config, seed: args.seed, limit: args.limit, skip_bad: args.skip_bad };
     let progress = |progress: questions::Progress| {
         bar.set_length(progress.total_scenes as u64);
         bar.set_position(progress.scenes as u64);

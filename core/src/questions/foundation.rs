@@ -2,22 +2,21 @@
 
 use super::config::QuestionConfig;
 use super::observations::Observation;
-use crate::render::RenderedFrame;
 use crate::samples::{FoundationObject, FoundationSample, caption};
 use image::GrayImage;
 
-/// The row for one picture and its instance image, or `None` when no object is large enough to be taught.
+/// The row for one picture of this size and its instance image, or `None` when no object is large enough to be taught.
 ///
 /// Objects are renumbered from 1, the largest box first, because an instance image has 8 bits; whatever is
 /// too small to be taught is 0, as walls are.
 pub fn foundation(
-    frame: &RenderedFrame,
+    (width, height): (u32, u32),
+    instances: &[u16],
     observations: &[Observation],
     config: &QuestionConfig,
     image: &str,
-    instances: &str,
+    mask: &str,
 ) -> Option<(FoundationSample, GrayImage)> {
-    let (width, height) = frame.color.dimensions();
     let min_pixels = (config.min_foundation_share * width as f32 * height as f32).max(1.0);
     let mut taught: Vec<&Observation> =
         observations.iter().filter(|observation| observation.visible_pixels as f32 >= min_pixels).collect();
@@ -39,11 +38,11 @@ pub fn foundation(
             distance_m: centimetres(observation.camera_position.z),
         });
     }
-    let pixels = frame.instances.iter().map(|&id| renumbered[usize::from(id)]).collect();
-    let mask = GrayImage::from_raw(width, height, pixels)?;
+    let pixels = instances.iter().map(|&id| renumbered[usize::from(id)]).collect();
+    let pixels = GrayImage::from_raw(width, height, pixels)?;
     let caption = caption(&objects, (width, height), (width, height), None);
-    let (image, instances) = (image.to_owned(), instances.to_owned());
-    Some((FoundationSample { image, width, height, instances, objects, caption }, mask))
+    let (image, instances) = (image.to_owned(), mask.to_owned());
+    Some((FoundationSample { image, width, height, instances, objects, caption }, pixels))
 }
 
 /// Rounded to whole centimetres, which is all a reader of the row can use.

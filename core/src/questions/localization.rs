@@ -8,6 +8,7 @@ use super::config::{QuestionConfig, UniqueCategory};
 use super::observations::Observation;
 use crate::samples::GroundedBox;
 use crate::scenes::{Dice, Scene};
+use serde::{Deserialize, Serialize};
 
 /// Ways to ask; `{objects}` stands for "the chair", "the chair and the tv", "the chair, the tv and the bed".
 pub const TEMPLATES: [&str; 8] = [
@@ -22,7 +23,7 @@ pub const TEMPLATES: [&str; 8] = [
 ];
 
 /// A question with its answer, not yet numbered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Localization {
     pub question: String,
     /// In the order in which the question names the objects.
@@ -35,8 +36,6 @@ pub fn eligible<'a>(
     observations: &'a [Observation],
     config: &QuestionConfig,
 ) -> Vec<&'a Observation> {
-    let image_area = config.image_width as f32 * config.image_height as f32;
-    let min_side = config.min_box_side as f32;
     let is_unique = |observation: &Observation| match config.unique_category {
         UniqueCategory::Frame => !observations.iter().any(|other| {
             config.are_alike(&other.category, &observation.category)
@@ -53,10 +52,7 @@ pub fn eligible<'a>(
         }
     };
     let allowed = |observation: &&Observation| {
-        let pixel_box = &observation.pixel_box;
-        observation.visibility >= config.min_visibility
-            && pixel_box.area() >= config.min_box_share * image_area
-            && pixel_box.width().min(pixel_box.height()) >= min_side
+        observation.is_clear(config)
             && (config.categories.is_empty() || config.categories.contains(&observation.category))
             && is_unique(observation)
     };
@@ -135,6 +131,7 @@ mod tests {
             pixel_box,
             camera_position: Vec3::Z,
             visible_pixels: pixel_box.area() as u32,
+            box_share: pixel_box.area() / (640.0 * 480.0),
             visibility,
             size: Vec3::splat(2.0),
         }

@@ -7,16 +7,19 @@ mod config;
 mod foundation;
 mod localization;
 mod observations;
+pub mod spatial;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod build;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use build::{BuildRequest, Progress, build};
-pub use config::{Preset, QuestionConfig, SourceSpec, UniqueCategory, VisibilityRule};
+pub use config::{
+    Preset, QuestionConfig, Quotas, ScanFormat, SourceSpec, SpatialConfig, UniqueCategory, VisibilityRule,
+};
 pub use foundation::foundation;
 pub use localization::{Localization, TEMPLATES, ask, eligible, localization};
-pub use observations::{Observation, observe};
+pub use observations::{Observation, Sight, observe};
 
 use std::path::PathBuf;
 
@@ -25,13 +28,14 @@ use std::path::PathBuf;
 pub enum QuestionError {
     #[error(
         "cannot read the question config {}: {source}; name a TOML file, or one of the presets default, \
-         climb, foundation",
+         spatialladder-26k, viewspatial, vsi, climb, foundation",
         path.display()
     )]
     ReadConfig { path: PathBuf, source: std::io::Error },
     #[error("{}, line {line}: {message}; correct or remove that line", path.display())]
     Config { path: PathBuf, line: usize, message: String },
-    #[error("the source \"{spec}\" {problem}; possible are rooms:COUNT and vsi-meta:FILE")]
+    #[error("the source \"{spec}\" {problem}; possible are rooms:COUNT, vsi-meta:FILE, scannet:PATH, \
+             arkitscenes:PATH and scannetpp:PATH")]
     Source { spec: String, problem: String },
     #[error(transparent)]
     Scene(#[from] crate::scenes::SceneError),
@@ -46,8 +50,11 @@ pub enum QuestionError {
          the config, or empty its categories"
     )]
     NothingToAsk { source_spec: String },
-    #[error("stopped before the end; nothing was left at {}", out.display())]
-    Cancelled { out: PathBuf },
+    #[error(
+        "stopped before {} was complete; the same command goes on from there (or remove {})",
+        out.display(), partial.display()
+    )]
+    Cancelled { out: PathBuf, partial: PathBuf },
     #[cfg(not(target_arch = "wasm32"))]
     #[error(transparent)]
     Dataset(#[from] crate::samples::DatasetError),

@@ -1,13 +1,19 @@
 //! From 3D to 2D: what of each object a camera sees.
 
-use super::config::VisibilityRule;
+use super::config::{QuestionConfig, VisibilityRule};
 use crate::geometry::{OrientedBox, PixelBox};
-use crate::render::{RenderedFrame, Renderer};
 use crate::scenes::{Camera, Scene};
 use glam::Vec3;
 
-/// A corner of a 3D box counts as hidden when the scene is this much nearer, metres (ViewSpatial-Bench).
-const CORNER_DEPTH_TOLERANCE_M: f32 = 0.10;
+/// What is known of a picture besides its colours; row-major, as large as the picture.
+pub struct Sight<'a> {
+    /// Metres along the camera's Z axis; 0 where nothing was hit.
+    pub depth: &'a [f32],
+    /// [`crate::scenes::Object::id`] of what is seen; 0 for no object.
+    pub instances: &'a [u16],
+    /// Pixels that an object would cover with nothing before it and no image border.
+    pub pixels_alone: &'a dyn Fn(u16) -> f32,
+}
 
 /// One object as one camera sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +28,8 @@ pub struct Observation {
     /// Centre of the 3D box in the camera frame (right, down, forward), metres.
     pub camera_position: Vec3,
     pub visible_pixels: u32,
+    /// Area of the pixel box as a share of the image.
+    pub box_share: f32,
     /// How much of the object is in sight, 0 to 1, by the rule asked for.
     pub visibility: f32,
     /// Full edge lengths along the box's own axes, metres.
@@ -34,17 +42,19 @@ impl Observation {
         let PixelBox { x1, y1, x2, y2 } = self.pixel_box;
         [x1 as i64, y1 as i64, x2 as i64, y2 as i64]
     }
+
+    /// Whether enough of the object is seen, and large enough, to be asked about.
+    pub fn is_clear(&self, config: &QuestionConfig) -> bool {
+        self.visibility >= config.min_visibility
+            && self.box_share >= config.min_box_share
+            && self.pixel_box.width().min(self.pixel_box.height()) >= config.min_box_side as f32
+    }
 }
 
-/// All objects of which `frame`, taken by `camera`, shows at least one pixel; in the scene's order.
-pub fn observe(
-    scene: &Scene,
-    renderer: &Renderer,
-    camera: &Camera,
-    frame: &RenderedFrame,
-    rule: VisibilityRule,
-) -> Vec<Observation> {
-    let footprints = footprints(frame, camera.intrinsics.width as usize);
+/// All objects of which the picture taken by `camera` shows at least one pixel; in the scene's order.
+pub fn observe(scene: &Scene, camera: &Camera, sight: &Sight, config: &QuestionConfig) -> Vec<Observation> {
+    let footprints = footprints(sight.instances, camera.intrinsics.width as usize);
+    let image_area = camera.intrinsics.width as f32 * camera.intrinsics.height as f32;
     let seen = scene.objects.iter().filter_map(|object| {
         let footprint = footprints.get(usize::from(object.id))?;
         (object.id > 0 && footprint.pixels > 0).then(|| Observation {
@@ -54,12 +64,15 @@ pub fn observe(
             pixel_box: footprint.pixel_box(),
             camera_position: camera.pose.inverse_transform_point(object.bounds.center),
             visible_pixels: footprint.pixels,
-            visibility: match rule {
+            box_share: footprint.pixel_box().area() / image_area.max(1.0),
+            visibility: match config.visibility_rule {
                 VisibilityRule::Pixels => {
-                    let whole = renderer.pixels_alone(object.id, camera);
+                    let whole = (sight.pixels_alone)(object.id);
                     (footprint.pixels as f32 / whole.max(1.0)).min(1.0)
                 }
-                VisibilityRule::Viewspatial => corners_in_sight(&object.bounds, camera, frame),
+                VisibilityRule::Viewspatial => {
+                    corners_in_sight(&object.bounds, camera, sight.depth, config.corner_depth_tolerance_m)
+                }
             },
             size: object.bounds.size(),
         })
@@ -85,9 +98,9 @@ impl Footprint {
 }
 
 /// The footprint of each instance id, from 0.
-fn footprints(frame: &RenderedFrame, width: usize) -> Vec<Footprint> {
+fn footprints(instances: &[u16], width: usize) -> Vec<Footprint> {
     let mut footprints: Vec<Footprint> = Vec::new();
-    for (y, row) in frame.instances.chunks_exact(width.max(1)).enumerate() {
+    for (y, row) in instances.chunks_exact(width.max(1)).enumerate() {
         for (x, &id) in row.iter().enumerate() {
             let id = usize::from(id);
             if id >= footprints.len() {
@@ -104,7 +117,7 @@ fn footprints(frame: &RenderedFrame, width: usize) -> Vec<Footprint> {
 }
 
 /// Share of the box's eight corners that lie in the image with nothing before them.
-fn corners_in_sight(bounds: &OrientedBox, camera: &Camera, frame: &RenderedFrame) -> f32 {
+fn corners_in_sight(bounds: &OrientedBox, camera: &Camera, depth: &[f32], tolerance_m: f32) -> f32 {
     let intrinsics = &camera.intrinsics;
     let in_sight = |corner: &Vec3| {
         let local = camera.pose.inverse_transform_point(*corner);
@@ -114,8 +127,8 @@ fn corners_in_sight(bounds: &OrientedBox, camera: &Camera, frame: &RenderedFrame
         let (x, y) = (libm::floorf(pixel.x), libm::floorf(pixel.y));
         let inside = x >= 0.0 && y >= 0.0 && x < intrinsics.width as f32 && y < intrinsics.height as f32;
         inside && {
-            let depth = frame.depth[y as usize * intrinsics.width as usize + x as usize];
-            !(depth > 0.0 && local.z - depth > CORNER_DEPTH_TOLERANCE_M)
+            let depth = depth.get(y as usize * intrinsics.width as usize + x as usize).copied().unwrap_or(0.0);
+            !(depth > 0.0 && local.z - depth > tolerance_m)
         }
     };
     bounds.corners().iter().filter(|corner| in_sight(corner)).count() as f32 / 8.0
@@ -125,12 +138,19 @@ fn corners_in_sight(bounds: &OrientedBox, camera: &Camera, frame: &RenderedFrame
 mod tests {
     use super::*;
     use crate::geometry::{Intrinsics, Pose};
+    use crate::render::Renderer;
     use crate::scenes::rooms::{self, RoomOptions};
     use crate::scenes::{Object, stand_points};
 
-    fn observed(scene: &Scene, camera: &Camera, rule: VisibilityRule) -> Vec<Observation> {
+    fn observed(scene: &Scene, camera: &Camera, visibility_rule: VisibilityRule) -> Vec<Observation> {
         let renderer = Renderer::new(scene);
-        observe(scene, &renderer, camera, &renderer.render(camera), rule)
+        let frame = renderer.render(camera);
+        let sight = Sight {
+            depth: &frame.depth,
+            instances: &frame.instances,
+            pixels_alone: &|id| renderer.pixels_alone(id, camera),
+        };
+        observe(scene, camera, &sight, &QuestionConfig { visibility_rule, ..QuestionConfig::default() })
     }
 
     /// A hall with a wardrobe four metres before the camera.
@@ -197,7 +217,7 @@ mod tests {
             let renderer = Renderer::new(&scene);
             for camera in &scene.cameras {
                 let frame = renderer.render(camera);
-                let seen = observe(&scene, &renderer, camera, &frame, VisibilityRule::Pixels);
+                let seen = observed(&scene, camera, VisibilityRule::Pixels);
                 let shown = frame.instances.iter().filter(|&&id| id > 0).count();
                 assert_eq!(shown, seen.iter().map(|o| o.visible_pixels as usize).sum::<usize>());
                 for observation in seen {

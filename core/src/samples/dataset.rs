@@ -27,6 +27,8 @@ pub mod names {
     pub const IMAGES: &str = "images";
     pub const INSTANCES: &str = "instances";
     pub const SCENES: &str = "scenes";
+    /// What a build under way has gathered; gone when it is finished.
+    pub const WORK: &str = "work";
 }
 
 /// A data set that cannot be read or written.
@@ -82,6 +84,9 @@ pub struct DatasetInfo {
     pub limit: Option<usize>,
     pub train: Counts,
     pub validation: Counts,
+    /// Scenes that could not be read, and why; only with `--skip-bad`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Every field of the question config, as resolved from preset and file.
     pub config: serde_json::Value,
 }

@@ -57,7 +57,8 @@ pub enum Reason {
     /// The longest axis of the object's box.
     ObjectSize { object: u16, longest: Segment },
     /// Standing at `standpoint`, looking at `facing`, where `target` is (world frame). For the schemes that the
-    /// camera sees, `standpoint` is the middle of the reference object, and `facing` lies towards the camera.
+    /// camera sees, `standpoint` is the middle of the reference object, and `facing` lies away from the camera:
+    /// straight ahead is back.
     RelativeDirection {
         scheme: SectorScheme,
         /// In the order in which the question names them.

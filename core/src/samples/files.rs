@@ -1,7 +1,8 @@
 //! Writing to disk so that nothing half-written ever bears a final name.
 //!
 //! Files are written to a temporary sibling, synced, then renamed ([`write_atomic`]). Folders are filled
-//! under `NAME.partial` and renamed when complete ([`PartialDir`]); dropped before that, they vanish.
+//! under `NAME.partial` and renamed when complete ([`PartialDir`]); dropped before that, they vanish, unless
+//! they were opened to be resumed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -112,21 +113,44 @@ pub struct PartialDir {
     partial: PathBuf,
     /// Held locked while the folder is being filled; `None` once finished.
     lock: Option<File>,
+    /// Stays when dropped unfinished.
+    keep: bool,
 }
 
 /// Inside a partial folder: proof that it is ours to delete, and the lock of whoever fills it.
 const LOCK_NAME: &str = ".partial.lock";
+/// Inside a partial folder that can be resumed: what it is to become.
+const PURPOSE_NAME: &str = ".partial.purpose";
 
 impl PartialDir {
     /// Begins to fill `target`, which must not exist yet or be an empty folder.
     pub fn create(target: &Path) -> Result<Self, FileError> {
-        require_vacant(target)?;
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = target.with_file_name(name);
+        let partial = partial_path(target)?;
         if partial.exists() {
             remove_leftover(&partial)?;
         }
+        Self::begin(target, partial)
+    }
+
+    /// Goes on filling `target` where an interrupted process with the same `purpose` left off; begins anew where
+    /// none did. Dropped unfinished, the folder stays for the next attempt.
+    pub fn resume(target: &Path, purpose: &str) -> Result<Self, FileError> {
+        let partial = partial_path(target)?;
+        let purpose_path = partial.join(PURPOSE_NAME);
+        // Whoever still writes there holds the lock, which `begin` notices.
+        let same = fs::read_to_string(&purpose_path).is_ok_and(|text| text == purpose);
+        if partial.exists() && !same {
+            remove_leftover(&partial)?;
+        }
+        let mut unfinished = Self::begin(target, partial)?;
+        unfinished.keep = true;
+        if !same {
+            write_atomic(&purpose_path, purpose.as_bytes())?;
+        }
+        Ok(unfinished)
+    }
+
+    fn begin(target: &Path, partial: PathBuf) -> Result<Self, FileError> {
         create_dir_all(&partial)?;
         let lock_path = partial.join(LOCK_NAME);
         let lock = OpenOptions::new()
@@ -135,7 +159,7 @@ impl PartialDir {
             .truncate(false)
             .open(&lock_path)
             .map_err(FileError::io("create", &lock_path))?;
-        let mut unfinished = Self { target: target.to_owned(), partial, lock: None };
+        let mut unfinished = Self { target: target.to_owned(), partial, lock: None, keep: false };
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
@@ -153,10 +177,19 @@ impl PartialDir {
         &self.partial
     }
 
+    /// Deletes what was written.
+    pub fn discard(mut self) {
+        self.keep = false;
+    }
+
     /// Gives the folder its final name.
     pub fn finish(mut self) -> Result<(), FileError> {
         let lock_path = self.partial.join(LOCK_NAME);
         fs::remove_file(&lock_path).map_err(FileError::io("remove", &lock_path))?;
+        let purpose_path = self.partial.join(PURPOSE_NAME);
+        if purpose_path.exists() {
+            fs::remove_file(&purpose_path).map_err(FileError::io("remove", &purpose_path))?;
+        }
         require_vacant(&self.target)?;
         if self.target.exists() {
             fs::remove_dir(&self.target).map_err(FileError::io("replace", &self.target))?;
@@ -172,10 +205,17 @@ impl PartialDir {
 impl Drop for PartialDir {
     fn drop(&mut self) {
         // Best effort: without it the next build clears the leftover.
-        if self.lock.take().is_some() {
+        if self.lock.take().is_some() && !self.keep {
             let _ = fs::remove_dir_all(&self.partial);
         }
     }
+}
+
+fn partial_path(target: &Path) -> Result<PathBuf, FileError> {
+    require_vacant(target)?;
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    Ok(target.with_file_name(name))
 }
 
 /// Fails unless a folder may be created at `target`.
@@ -243,6 +283,23 @@ mod tests {
         let names: Vec<_> = fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["x"]);
         assert!(matches!(PartialDir::create(&target), Err(FileError::NotEmpty { .. })));
+    }
+
+    #[test]
+    fn only_the_same_purpose_is_resumed() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("data");
+        let begun = PartialDir::resume(&target, "one").unwrap();
+        fs::write(begun.path().join("x"), "x").unwrap();
+        assert!(matches!(PartialDir::resume(&target, "one"), Err(FileError::Busy { .. })));
+        drop(begun);
+        let resumed = PartialDir::resume(&target, "one").unwrap();
+        assert!(resumed.path().join("x").exists());
+        drop(resumed);
+        let other = PartialDir::resume(&target, "two").unwrap();
+        assert!(!other.path().join("x").exists());
+        other.finish().unwrap();
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
     }
 
     #[test]

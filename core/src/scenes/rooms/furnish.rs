@@ -11,7 +11,7 @@ pub fn furnish(room: &Room, kind: RoomKind, options: &RoomOptions, dice: &mut Di
     let fewest = options.min_objects.min(options.max_objects);
     // Towards fuller rooms: empty ones have little to ask about.
     let wanted = dice.count(fewest, options.max_objects).max(dice.count(fewest, options.max_objects));
-    let mut f = Furnisher { placer: Placer::new(room, dice), wanted: wanted as usize };
+    let mut f = Furnisher { placer: Placer::new(room, dice, options.size_spread), wanted: wanted as usize };
     f.openings(kind);
     match kind {
         RoomKind::Bedroom => f.bed_group(),
@@ -38,7 +38,7 @@ impl Furnisher<'_> {
     }
 
     pub(super) fn size(&mut self, name: &str) -> Vec3 {
-        category(name).map_or(Vec3::splat(0.4), |c| c.draw_size(self.placer.dice))
+        category(name).map_or(Vec3::splat(0.4), |c| self.placer.draw_size(c))
     }
 
     pub(super) fn chance(&mut self, probability: f32) -> bool {

@@ -20,13 +20,16 @@ pub struct RoomOptions {
     pub max_objects: u32,
     /// Share of rooms with an L-shaped floor, 0..=1.
     pub l_shaped: f32,
+    /// How much the sizes of furniture vary beyond those usual for their category, as a share, 0..=0.7: with more,
+    /// a size must be seen and cannot be guessed from the name.
+    pub size_spread: f32,
     /// Only this kind of room; `None` for all kinds.
     pub kind: Option<RoomKind>,
 }
 
 impl Default for RoomOptions {
     fn default() -> Self {
-        Self { min_objects: 4, max_objects: 14, l_shaped: 0.2, kind: None }
+        Self { min_objects: 4, max_objects: 14, l_shaped: 0.2, size_spread: 0.0, kind: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Finding places: nothing overlaps, nothing leaves the room, doors and windows stay free.
 
 use crate::geometry::{Footprint, OrientedBox, polygon};
-use crate::scenes::catalogue::{Placement, category};
+use crate::scenes::catalogue::{Category, Placement, category};
 use crate::scenes::{Dice, Object, Room};
 use glam::{Mat3, Quat, Vec2, Vec3, vec2, vec3};
 
@@ -18,6 +18,8 @@ pub struct Placer<'a> {
     pub objects: Vec<Object>,
     /// Space to keep free: before doors and windows.
     reserved: Vec<Footprint>,
+    /// See [`super::RoomOptions::size_spread`].
+    size_spread: f32,
 }
 
 /// A place on a wall: a point at its foot, the direction along it and the one into the room.
@@ -28,8 +30,20 @@ struct WallSpot {
 }
 
 impl<'a> Placer<'a> {
-    pub fn new(room: &'a Room, dice: &'a mut Dice) -> Self {
-        Self { room, dice, objects: Vec::new(), reserved: Vec::new() }
+    pub fn new(room: &'a Room, dice: &'a mut Dice, size_spread: f32) -> Self {
+        Self { room, dice, objects: Vec::new(), reserved: Vec::new(), size_spread }
+    }
+
+    /// A size for a thing of this category, metres.
+    pub fn draw_size(&mut self, kind: &Category) -> Vec3 {
+        let size = kind.draw_size(self.dice);
+        let fixed = matches!(kind.placement, Placement::OnWall { .. } | Placement::Ceiling);
+        if self.size_spread <= 0.0 || fixed {
+            return size;
+        }
+        let scaled = size * self.dice.between(1.0 - self.size_spread, 1.0 + self.size_spread);
+        // Tall things still fit under the ceiling.
+        scaled.min(Vec3::new(f32::INFINITY, f32::INFINITY, (self.room.height - 0.15).max(size.z)))
     }
 
     /// Number of objects beside doors and windows.
@@ -58,7 +72,7 @@ impl<'a> Placer<'a> {
     /// Puts a thing where its category says; `None` when there is no room.
     pub fn place(&mut self, name: &str) -> Option<usize> {
         let kind = category(name)?;
-        let size = kind.draw_size(self.dice);
+        let size = self.draw_size(kind);
         match kind.placement {
             Placement::AgainstWall => self.against_wall(name, size),
             Placement::Floor => self.anywhere(name, size),
@@ -189,7 +203,7 @@ impl<'a> Placer<'a> {
 
     /// Beside an object, at the same wall: on its left (-1) or right (+1), `gap` metres away.
     pub fn beside(&mut self, anchor: usize, name: &str, side: f32, gap: f32) -> Option<usize> {
-        let size = category(name)?.draw_size(self.dice);
+        let size = self.draw_size(category(name)?);
         let half = self.objects[anchor].bounds.half_extents;
         let offset = vec2(side * (half.x + size.x * 0.5 + gap), half.y - size.y * 0.5);
         self.near(anchor, name, size, offset, 0.0)

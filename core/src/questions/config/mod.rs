@@ -1,9 +1,15 @@
 //! Every threshold of the question generator, in one type with presets.
 
+mod source;
+mod spatial;
+
+pub use source::{ScanFormat, SourceSpec};
+pub use spatial::{Quotas, SpatialConfig};
+
 use super::QuestionError;
 use crate::scenes::rooms::RoomOptions;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How questions are made. As a TOML file: any of these fields, the rest as the `preset` it names has them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,15 +25,21 @@ pub struct QuestionConfig {
     pub horizontal_fov_deg: f32,
     /// JPEG quality of the stored images, 1 to 100.
     pub jpeg_quality: u8,
-    /// Stand-points a scene. Those from which there is nothing to see or to ask give no image.
+    /// Stand-points a scene; of a scan, frames spread over the recording. Those from which there is nothing to see
+    /// or to ask give no image.
     pub frames_per_scene: u32,
 
     /// Localization questions an image, at most; 0 for none.
     pub questions_per_frame: usize,
     /// Objects a localization question, at most.
     pub max_objects_per_question: usize,
-    /// How [`visibility`](super::Observation::visibility) is measured.
+    /// How [`visibility`](super::Observation::visibility) is measured. Of a scan, pixels of an instance count where
+    /// its surface agrees with the measured depth.
     pub visibility_rule: VisibilityRule,
+    /// A corner of a 3D box is hidden when the scene is this much nearer, metres (ViewSpatial-Bench).
+    pub corner_depth_tolerance_m: f32,
+    /// A scanned surface is hidden when the measured depth differs by more than this share of it (VSI).
+    pub depth_tolerance: f32,
     /// Least visibility, 0 to 1, of an object that is asked about.
     pub min_visibility: f32,
     /// Least area of the box of an object that is asked about, as a share of the image. 0.0075 is the
@@ -50,8 +62,14 @@ pub struct QuestionConfig {
     /// Least share of the image's pixels that an object covers to be taught in the foundation stage.
     pub min_foundation_share: f32,
 
+    /// The spatial questions.
+    pub spatial: SpatialConfig,
+
     /// Share of the scenes that is held out for validation, 0 to 0.9.
     pub validation_share: f32,
+
+    /// Frames of a scan that are looked at, at most, spread evenly over the recording.
+    pub max_scan_frames: usize,
 
     /// What rooms are generated, where the source is `rooms:COUNT`.
     pub rooms: RoomOptions,
@@ -75,9 +93,16 @@ const CONFUSABLE: [&[&str]; 10] = [
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// 640×480, close to the released data.
+    /// 640×480, everything, as much as the scenes give.
     #[default]
     Default,
+    /// The numbers of SpatialLadder-26k, and an evaluation split of SPBench's shape. Needs about 600 rooms.
+    #[serde(rename = "spatialladder-26k")]
+    Spatialladder26k,
+    /// Single images with the rules of ViewSpatial-Bench: an object is seen by the corners of its box.
+    Viewspatial,
+    /// Videos with the rules of the VSI-style generator.
+    Vsi,
     /// 320×240 with more questions an image: what `climb` trains the tiny model on.
     Climb,
     /// 224×168, the tiny model's own frame, with dense labels and no questions: for the foundation stage.
@@ -113,12 +138,22 @@ impl Default for QuestionConfig {
 }
 
 impl Preset {
-    pub const ALL: [Self; 3] = [Self::Default, Self::Climb, Self::Foundation];
+    pub const ALL: [Self; 6] = [
+        Self::Default,
+        Self::Spatialladder26k,
+        Self::Viewspatial,
+        Self::Vsi,
+        Self::Climb,
+        Self::Foundation,
+    ];
 
     /// As written in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Default => "default",
+            Self::Spatialladder26k => "spatialladder-26k",
+            Self::Viewspatial => "viewspatial",
+            Self::Vsi => "vsi",
             Self::Climb => "climb",
             Self::Foundation => "foundation",
         }
@@ -141,10 +176,12 @@ impl QuestionConfig {
             image_height: 480,
             horizontal_fov_deg: 60.0,
             jpeg_quality: 90,
-            frames_per_scene: 8,
+            frames_per_scene: 12,
             questions_per_frame: 2,
             max_objects_per_question: 3,
             visibility_rule: VisibilityRule::Pixels,
+            corner_depth_tolerance_m: 0.10,
+            depth_tolerance: 0.2,
             min_visibility: 0.3,
             min_box_share: 0.0075,
             min_box_side: 12,
@@ -157,17 +194,50 @@ impl QuestionConfig {
             categories: Vec::new(),
             foundation: true,
             min_foundation_share: 0.001,
+            spatial: SpatialConfig::default(),
             validation_share: 0.1,
+            max_scan_frames: 240,
             rooms: RoomOptions::default(),
         };
         match preset {
             Preset::Default => default,
+            Preset::Spatialladder26k => Self {
+                questions_per_frame: 0,
+                foundation: false,
+                validation_share: 0.15,
+                spatial: SpatialConfig::spatialladder_26k(),
+                rooms: RoomOptions { size_spread: 0.35, ..RoomOptions::default() },
+                ..default
+            },
+            Preset::Viewspatial => Self {
+                visibility_rule: VisibilityRule::Viewspatial,
+                min_visibility: 0.1,
+                foundation: false,
+                spatial: SpatialConfig {
+                    multi_view: false,
+                    video: false,
+                    ground_single_image: true,
+                    ..SpatialConfig::default()
+                },
+                ..default
+            },
+            Preset::Vsi => Self {
+                questions_per_frame: 0,
+                foundation: false,
+                spatial: SpatialConfig {
+                    single_image: false,
+                    multi_view: false,
+                    ..SpatialConfig::default()
+                },
+                ..default
+            },
             Preset::Climb => Self {
                 image_width: 320,
                 image_height: 240,
                 frames_per_scene: 10,
                 questions_per_frame: 3,
                 min_rival_pixels: 8,
+                spatial: SpatialConfig::none(),
                 ..default
             },
             Preset::Foundation => Self {
@@ -175,6 +245,7 @@ impl QuestionConfig {
                 image_height: 168,
                 frames_per_scene: 10,
                 questions_per_frame: 0,
+                spatial: SpatialConfig::none(),
                 validation_share: 0.02,
                 ..default
             },
@@ -240,11 +311,20 @@ impl QuestionConfig {
         require(share.contains(&self.min_foundation_share), "min_foundation_share", "must be 0 to 1")?;
         let held_out = (0.0..=0.9).contains(&self.validation_share);
         require(held_out, "validation_share", "must be 0 to 0.9")?;
-        let asks = self.foundation || self.questions_per_frame > 0;
+        require(
+            (0.0..=10.0).contains(&self.corner_depth_tolerance_m),
+            "corner_depth_tolerance_m",
+            "must be 0 to 10 metres",
+        )?;
+        require((0.0..=1.0).contains(&self.depth_tolerance), "depth_tolerance", "must be 0 to 1")?;
+        require((1..=100_000).contains(&self.max_scan_frames), "max_scan_frames", "must be 1 to 100000")?;
+        require((0.0..=0.7).contains(&self.rooms.size_spread), "size_spread", "must be 0 to 0.7")?;
+        self.spatial.check()?;
+        let asks = self.foundation || self.questions_per_frame > 0 || self.spatial.asks();
         require(
             asks,
             "questions_per_frame",
-            "must be above 0 when foundation is false: nothing would be written",
+            "must be above 0 when foundation is false and nothing spatial is asked: nothing would be written",
         )
     }
 }
@@ -257,46 +337,6 @@ fn lay_over(lower: &mut toml::Table, upper: toml::Table) {
             (_, value) => {
                 lower.insert(key, value);
             }
-        }
-    }
-}
-
-/// What `data build` makes questions from: `rooms:COUNT` or `vsi-meta:FILE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceSpec {
-    /// Generated rooms, this many.
-    Rooms(usize),
-    /// Annotations of real rooms in VSI-Bench's `meta_info` form.
-    VsiMeta(PathBuf),
-}
-
-impl std::str::FromStr for SourceSpec {
-    type Err = QuestionError;
-
-    fn from_str(text: &str) -> Result<Self, QuestionError> {
-        let wrong =
-            |problem: &str| QuestionError::Source { spec: text.to_owned(), problem: problem.to_owned() };
-        let (kind, rest) = text.split_once(':').ok_or_else(|| wrong("has no \":\""))?;
-        match kind {
-            "rooms" => match rest.parse() {
-                Ok(count @ 1..=10_000_000) => Ok(Self::Rooms(count)),
-                _ => Err(wrong("needs a number of rooms from 1 to 10000000 after the colon")),
-            },
-            "vsi-meta" if rest.is_empty() => Err(wrong("names no file")),
-            "vsi-meta" => Ok(Self::VsiMeta(PathBuf::from(rest))),
-            "scannet" | "arkitscenes" | "scannetpp" => {
-                Err(wrong("names a kind of source that this version cannot read yet"))
-            }
-            _ => Err(wrong("names no known kind of source")),
-        }
-    }
-}
-
-impl std::fmt::Display for SourceSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Rooms(count) => write!(f, "rooms:{count}"),
-            Self::VsiMeta(path) => write!(f, "vsi-meta:{}", path.display()),
         }
     }
 }
@@ -342,7 +382,7 @@ mod tests {
         assert_eq!("rooms:20".parse::<SourceSpec>().unwrap(), SourceSpec::Rooms(20));
         let spec: SourceSpec = "vsi-meta:C:/a.json".parse().unwrap();
         assert_eq!(spec, SourceSpec::VsiMeta("C:/a.json".into()));
-        for wrong in ["rooms", "rooms:0", "rooms:x", "vsi-meta:", "scannet:/data", "hall:3"] {
+        for wrong in ["rooms", "rooms:0", "rooms:x", "vsi-meta:", "scannet:", "hall:3"] {
             let message = wrong.parse::<SourceSpec>().unwrap_err().to_string();
             assert!(message.contains(wrong) && message.contains("rooms:COUNT"), "{message}");
         }

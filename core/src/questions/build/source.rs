@@ -1,0 +1,163 @@
+//! Scenes one by one, with what their cameras see.
+
+use crate::geometry::Intrinsics;
+use crate::questions::{QuestionConfig, QuestionError, ScanFormat, SourceSpec};
+use crate::render::Renderer;
+use crate::scenes::rooms::{self, RoomOptions};
+use crate::scenes::scan::ScanSource;
+use crate::scenes::{self, Dice, Scene};
+
+/// Where scenes come from.
+pub(super) enum SceneSource {
+    Rooms { count: usize, options: RoomOptions },
+    Listed(Vec<Scene>),
+    Scans(Box<dyn ScanSource>),
+}
+
+/// A scene ready to be looked at.
+pub(super) struct OpenScene {
+    pub scene: Scene,
+    /// Cameras whose pictures stand alone or together as views.
+    pub stills: Vec<usize>,
+    /// Cameras of a video, in the order of time.
+    pub video: Vec<usize>,
+    pictures: Pictures,
+    /// What was left out while reading.
+    pub warnings: Vec<String>,
+}
+
+enum Pictures {
+    Drawn(Box<Renderer>),
+}
+
+/// What one camera sees.
+pub(super) struct Look {
+    pub color: image::RgbImage,
+    pub depth: Vec<f32>,
+    pub instances: Vec<u16>,
+}
+
+impl SceneSource {
+    pub fn open(spec: &SourceSpec, config: &QuestionConfig) -> Result<Self, QuestionError> {
+        Ok(match spec {
+            SourceSpec::Rooms(count) => Self::Rooms { count: *count, options: config.rooms },
+            SourceSpec::VsiMeta(path) => {
+                let scenes = scenes::vsi_meta::read(path)?;
+                let plain = scenes::vsi_meta::plain_categories(&scenes);
+                if !plain.is_empty() {
+                    let named: Vec<_> =
+                        plain.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+                    log::warn!(
+                        "{spec}: no shape is known for {}; they are drawn as plain blocks. To leave them out of \
+                         the questions, list the other categories in the config",
+                        named.join(", ")
+                    );
+                }
+                Self::Listed(scenes)
+            }
+            SourceSpec::Scans(format, path) => match format {
+                ScanFormat::ScanNet | ScanFormat::ArkitScenes | ScanFormat::ScanNetPp => {
+                    return Err(QuestionError::Source {
+                        spec: path.display().to_string(),
+                        problem: format.name().to_owned(),
+                    });
+                }
+            },
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Rooms { count, .. } => *count,
+            Self::Listed(scenes) => scenes.len(),
+            Self::Scans(scans) => scans.folders().len(),
+        }
+    }
+
+    /// Opens scene number `index`; `dice` decides where its cameras stand.
+    pub fn scene(
+        &self,
+        index: usize,
+        seed: u64,
+        config: &QuestionConfig,
+        dice: &mut Dice,
+    ) -> Result<OpenScene, QuestionError> {
+        let open = match self {
+            Self::Rooms { options, .. } => {
+                furnished(rooms::generate(seed, index as u64, options), config, dice)
+            }
+            Self::Listed(scenes) => furnished(scenes[index].clone(), config, dice),
+            Self::Scans(scans) => {
+                let scan = scans.open(index)?;
+                return Err(QuestionError::SceneName { name: scan.scene().name.clone() });
+            }
+        };
+        let name = &open.scene.name;
+        let harmless = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(harmless) {
+            return Err(QuestionError::SceneName { name: name.clone() });
+        }
+        Ok(open)
+    }
+}
+
+/// Frames a second at which a walk is planned; the video keeps some of them.
+const WALK_FPS: f32 = 12.0;
+
+/// A scene without pictures of its own: cameras are placed in it, and what they see is drawn.
+fn furnished(mut scene: Scene, config: &QuestionConfig, dice: &mut Dice) -> OpenScene {
+    let intrinsics = Intrinsics::from_horizontal_fov(
+        config.image_width,
+        config.image_height,
+        config.horizontal_fov_deg.to_radians(),
+    );
+    scene.cameras = scenes::stand_points(&scene, config.frames_per_scene, intrinsics, dice.seed());
+    let stills: Vec<usize> = (0..scene.cameras.len()).collect();
+    let mut video = Vec::new();
+    if config.spatial.video {
+        let walk = scenes::walk(&scene, intrinsics, WALK_FPS, config.spatial.video_seconds, dice.seed());
+        let first = scene.cameras.len();
+        scene.cameras.extend(spread(walk.len(), config.spatial.video_frames).map(|at| walk[at].clone()));
+        video = (first..scene.cameras.len()).collect();
+    }
+    let pictures = Pictures::Drawn(Box::new(Renderer::new(&scene)));
+    OpenScene { scene, stills, video, pictures, warnings: Vec::new() }
+}
+
+/// At most `wanted` of `count` places, evenly spread from the first to the last.
+fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
+    let wanted = wanted.min(count);
+    (0..wanted).map(move |i| if wanted < 2 { 0 } else { i * (count - 1) / (wanted - 1) })
+}
+
+impl OpenScene {
+    /// What a camera of the scene sees.
+    pub fn look(&self, camera: usize) -> Result<Look, QuestionError> {
+        match &self.pictures {
+            Pictures::Drawn(renderer) => {
+                let frame = renderer.render(&self.scene.cameras[camera]);
+                Ok(Look { color: frame.color, depth: frame.depth, instances: frame.instances })
+            }
+        }
+    }
+
+    /// Pixels that an object would cover with nothing before it.
+    pub fn pixels_alone(&self, object: u16, camera: usize) -> f32 {
+        match &self.pictures {
+            Pictures::Drawn(renderer) => renderer.pixels_alone(object, &self.scene.cameras[camera]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_spread_from_first_to_last() {
+        assert_eq!(spread(10, 4).collect::<Vec<_>>(), [0, 3, 6, 9]);
+        assert_eq!(spread(3, 8).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(spread(5, 1).collect::<Vec<_>>(), [0]);
+        assert_eq!(spread(0, 4).count(), 0);
+    }
+}
