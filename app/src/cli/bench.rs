@@ -1,6 +1,7 @@
 //! `spatial-ladder bench`: how fast the parts are on this machine.
 
 use clap::{Args, Subcommand};
+use spatial_ladder::questions::{self, QuestionConfig};
 use spatial_ladder::render;
 use std::time::Duration;
 
@@ -26,11 +27,19 @@ enum Part {
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
     },
+    /// Building data sets from generated rooms, with all threads
+    Data {
+        #[arg(long, default_value_t = 30)]
+        rooms: usize,
+        /// A TOML file or a preset, as for `data build`
+        #[arg(long, default_value = "spatialladder-26k")]
+        config: String,
+    },
 }
 
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
-    match args.part {
-        Part::Render { width, height, seconds } => {
+    match &args.part {
+        &Part::Render { width, height, seconds } => {
             anyhow::ensure!(
                 (1..=8192).contains(&width) && (1..=8192).contains(&height),
                 "a picture has 1 to 8192 pixels a side, not {width}×{height}"
@@ -40,12 +49,21 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
                 "--seconds {seconds}: more than 0, at most 3600"
             );
             let measured = render::benchmark(width, height, Duration::from_secs_f64(seconds));
-            if args.json {
-                println!("{}", serde_json::to_string_pretty(&measured)?);
-            } else {
-                eprintln!("{measured:#?}");
-            }
+            show(&measured, args.json)
         }
+        Part::Data { rooms, config } => {
+            anyhow::ensure!((1..=100_000).contains(rooms), "--rooms {rooms}: 1 to 100000");
+            let config = QuestionConfig::load(config)?;
+            show(&questions::benchmark(*rooms, &config, &std::env::temp_dir())?, args.json)
+        }
+    }
+}
+
+fn show(measured: &(impl serde::Serialize + std::fmt::Debug), json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(measured)?);
+    } else {
+        eprintln!("{measured:#?}");
     }
     Ok(())
 }

@@ -147,8 +147,14 @@ fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -
     }
     let progress = bar("rooms", rooms as u64);
     let config = QuestionConfig::preset(preset);
-    let request =
-        BuildRequest { source: &SourceSpec::Rooms(rooms), out, config: &config, seed: 17, limit: None, skip_bad: false };
+    let request = BuildRequest {
+        source: &SourceSpec::Rooms(rooms),
+        out,
+        config: &config,
+        seed: 17,
+        limit: None,
+        skip_bad: false,
+    };
     build(&request, &|done| progress.set_position(done.scenes as u64), stop)
         .with_context(|| format!("the data set {} could not be built", out.display()))?;
     progress.finish();

@@ -74,8 +74,14 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let config = QuestionConfig::load(&args.config)?;
     let cancel = interrupt::flag();
     let bar = progress_bar("scenes");
-    let request =
-        BuildRequest { source: &source, out: &args.out, config: &config, seed: args.seed, limit: args.limit, skip_bad: args.skip_bad };
+    let request = BuildRequest {
+        source: &source,
+        out: &args.out,
+        config: &config,
+        seed: args.seed,
+        limit: args.limit,
+        skip_bad: args.skip_bad,
+    };
     let progress = |progress: questions::Progress| {
         bar.set_length(progress.total_scenes as u64);
         bar.set_position(progress.scenes as u64);

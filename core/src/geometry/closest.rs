@@ -72,8 +72,12 @@ mod tests {
     fn faces_edges_and_corners() {
         let one = boxed(Vec3::ZERO, Vec3::splat(0.5), 0.0);
         assert!((one.distance(&boxed(vec3(2.0, 0.2, 0.0), Vec3::splat(0.5), 0.0)) - 1.0).abs() < 1e-5);
-        assert!((one.distance(&boxed(vec3(2.0, 2.0, 0.0), Vec3::splat(0.5), 0.0)) - 2.0_f32.sqrt()).abs() < 1e-5);
-        assert!((one.distance(&boxed(vec3(2.0, 2.0, 2.0), Vec3::splat(0.5), 0.0)) - 3.0_f32.sqrt()).abs() < 1e-5);
+        assert!(
+            (one.distance(&boxed(vec3(2.0, 2.0, 0.0), Vec3::splat(0.5), 0.0)) - 2.0_f32.sqrt()).abs() < 1e-5
+        );
+        assert!(
+            (one.distance(&boxed(vec3(2.0, 2.0, 2.0), Vec3::splat(0.5), 0.0)) - 3.0_f32.sqrt()).abs() < 1e-5
+        );
         // A corner pointed at a face.
         let turned = boxed(vec3(2.0, 0.0, 0.0), Vec3::splat(0.5), std::f32::consts::FRAC_PI_4);
         assert!((one.distance(&turned) - (1.5 - 0.5_f32.sqrt())).abs() < 1e-5);

@@ -10,8 +10,12 @@ mod observations;
 pub mod spatial;
 
 #[cfg(not(target_arch = "wasm32"))]
+mod benchmark;
+#[cfg(not(target_arch = "wasm32"))]
 mod build;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use benchmark::{Throughput, benchmark};
 #[cfg(not(target_arch = "wasm32"))]
 pub use build::{BuildRequest, Progress, build};
 pub use config::{
@@ -34,8 +38,10 @@ pub enum QuestionError {
     ReadConfig { path: PathBuf, source: std::io::Error },
     #[error("{}, line {line}: {message}; correct or remove that line", path.display())]
     Config { path: PathBuf, line: usize, message: String },
-    #[error("the source \"{spec}\" {problem}; possible are rooms:COUNT, vsi-meta:FILE, scannet:PATH, \
-             arkitscenes:PATH and scannetpp:PATH")]
+    #[error(
+        "the source \"{spec}\" {problem}; possible are rooms:COUNT, vsi-meta:FILE, scannet:PATH, \
+             arkitscenes:PATH and scannetpp:PATH"
+    )]
     Source { spec: String, problem: String },
     #[error(transparent)]
     Scene(#[from] crate::scenes::SceneError),

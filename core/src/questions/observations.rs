@@ -127,7 +127,8 @@ fn corners_in_sight(bounds: &OrientedBox, camera: &Camera, depth: &[f32], tolera
         let (x, y) = (libm::floorf(pixel.x), libm::floorf(pixel.y));
         let inside = x >= 0.0 && y >= 0.0 && x < intrinsics.width as f32 && y < intrinsics.height as f32;
         inside && {
-            let depth = depth.get(y as usize * intrinsics.width as usize + x as usize).copied().unwrap_or(0.0);
+            let depth =
+                depth.get(y as usize * intrinsics.width as usize + x as usize).copied().unwrap_or(0.0);
             !(depth > 0.0 && local.z - depth > tolerance_m)
         }
     };

@@ -87,6 +87,9 @@ pub struct DatasetInfo {
     /// Scenes that could not be read, and why; only with `--skip-bad`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// Quotas that the scenes could not fill.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortfalls: Vec<String>,
     /// Every field of the question config, as resolved from preset and file.
     pub config: serde_json::Value,
 }

@@ -4,7 +4,7 @@ use super::gather::{Gathered, Gatherer, image_path};
 use super::select::{Key, select, water_fill};
 use super::{BuildRequest, program};
 use crate::questions::spatial::{Candidate, CandidateAnswer, conclusion, solution};
-use crate::questions::{Localization, QuestionConfig, QuestionError, SpatialConfig};
+use crate::questions::{Localization, QuestionConfig, QuestionError, Quotas, SpatialConfig};
 use crate::samples::files::FileError;
 use crate::samples::{
     ColdStartSample, Counts, DataType, DatasetInfo, Evidence, GroundingSample, JsonlWriter, QuestionType,
@@ -52,7 +52,11 @@ pub(super) fn compose(
         let part = usize::from(is_held_out(index, config.validation_share));
         let of_scene = |places: &'_ [(usize, usize)]| -> Vec<usize> {
             let start = places.partition_point(|(scene, _)| *scene < index);
-            places[start..].iter().take_while(|(scene, _)| *scene == index).map(|(_, number)| *number).collect()
+            places[start..]
+                .iter()
+                .take_while(|(scene, _)| *scene == index)
+                .map(|(_, number)| *number)
+                .collect()
         };
         let questions = of_scene(&chosen[part]);
         let thoughts = of_scene(&thought[part]);
@@ -62,21 +66,47 @@ pub(super) fn compose(
     let evidence = output.evidence;
     let parts = output.parts;
     evidence.finish()?;
-    let [train, validation] = parts.map(Part::finish);
-    let (train, validation) = (train?, validation?);
-    if train.images + validation.images == 0 {
+    let [trained, validated] = parts.map(Part::finish);
+    let (written, held_out) = (trained?, validated?);
+    if written.images + held_out.images == 0 {
         return Err(QuestionError::NothingToAsk { source_spec: request.source.to_string() });
+    }
+    let mut shortfalls = Vec::new();
+    for (name, quotas, counts) in [("to train on", train, &written), ("held out", evaluation, &held_out)] {
+        shortfalls.extend(shortfalls_of(name, quotas, counts));
     }
     Ok(DatasetInfo {
         program: program(),
         source: request.source.to_string(),
         seed: request.seed,
         limit: request.limit,
-        train,
-        validation,
+        train: written,
+        validation: held_out,
         left_out,
+        shortfalls,
         config: serde_json::to_value(config).unwrap_or_default(),
     })
+}
+
+/// Quotas that were not met, in words.
+fn shortfalls_of(part: &str, quotas: &Quotas, counts: &Counts) -> Vec<String> {
+    let written = |name: &str| -> usize {
+        let of_type = |(kind, count): (&String, &usize)| {
+            let modality = kind.split('/').next().unwrap_or_default();
+            let counts = if name.contains('/') {
+                kind == name
+            } else {
+                modality == name && !quotas.0.contains_key(kind)
+            };
+            if counts { *count } else { 0 }
+        };
+        counts.question_types.iter().map(of_type).sum()
+    };
+    let short = |(name, &wanted): (&String, &usize)| {
+        let found = written(name);
+        (found < wanted).then(|| format!("{name}: {found} of {wanted} {part}"))
+    };
+    quotas.0.iter().filter_map(short).collect()
 }
 
 /// Whether a scene belongs to the validation part. Held-out scenes are spread evenly over the source, and a

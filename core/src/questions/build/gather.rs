@@ -2,7 +2,9 @@
 
 use super::source::{OpenScene, SceneSource};
 use crate::questions::spatial::{self, Candidate, Sights};
-use crate::questions::{Localization, QuestionConfig, QuestionError, Sight, foundation, localization, observe};
+use crate::questions::{
+    Localization, QuestionConfig, QuestionError, Sight, foundation, localization, observe,
+};
 use crate::samples::files::{self, FileError};
 use crate::samples::{FoundationSample, names};
 use crate::scenes::Dice;

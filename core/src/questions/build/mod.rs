@@ -90,7 +90,10 @@ pub fn build(
         .collect();
     gathered?;
     if cancel.load(Ordering::Relaxed) {
-        return Err(QuestionError::Cancelled { out: request.out.to_owned(), partial: folder.path().to_owned() });
+        return Err(QuestionError::Cancelled {
+            out: request.out.to_owned(),
+            partial: folder.path().to_owned(),
+        });
     }
 
     let info = match compose::compose(&gatherer, request, total) {

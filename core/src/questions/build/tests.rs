@@ -85,7 +85,8 @@ fn nothing_is_overwritten_and_nothing_is_left_after_a_stop() {
 
     let fresh = parent.path().join("fresh");
     let (source, config) = (SourceSpec::Rooms(100), small());
-    let request = BuildRequest { source: &source, out: &fresh, config: &config, seed: 0, limit: None, skip_bad: false };
+    let request =
+        BuildRequest { source: &source, out: &fresh, config: &config, seed: 0, limit: None, skip_bad: false };
     let cancel = AtomicBool::new(false);
     let stop = |progress: Progress| cancel.store(progress.scenes > 0, Ordering::Relaxed);
     let error = build(&request, &stop, &cancel).unwrap_err();

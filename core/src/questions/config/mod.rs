@@ -138,14 +138,8 @@ impl Default for QuestionConfig {
 }
 
 impl Preset {
-    pub const ALL: [Self; 6] = [
-        Self::Default,
-        Self::Spatialladder26k,
-        Self::Viewspatial,
-        Self::Vsi,
-        Self::Climb,
-        Self::Foundation,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Default, Self::Spatialladder26k, Self::Viewspatial, Self::Vsi, Self::Climb, Self::Foundation];
 
     /// As written in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -224,11 +218,7 @@ impl QuestionConfig {
             Preset::Vsi => Self {
                 questions_per_frame: 0,
                 foundation: false,
-                spatial: SpatialConfig {
-                    single_image: false,
-                    multi_view: false,
-                    ..SpatialConfig::default()
-                },
+                spatial: SpatialConfig { single_image: false, multi_view: false, ..SpatialConfig::default() },
                 ..default
             },
             Preset::Climb => Self {

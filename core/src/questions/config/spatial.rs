@@ -181,7 +181,8 @@ impl SpatialConfig {
         require(margin, "direction_margin_deg", "must be 0 to 22 degrees")?;
         require(self.min_count >= 1, "min_count", "must be at least 1")?;
         require(self.min_apart_s >= 0.0, "min_apart_s", "must be at least 0 seconds")?;
-        let names = "may only hold single_image, multi_view, video, or one of these, \"/\" and a question type";
+        let names =
+            "may only hold single_image, multi_view, video, or one of these, \"/\" and a question type";
         require(self.train.unknown().is_none(), "train", names)?;
         require(self.evaluation.unknown().is_none(), "evaluation", names)
     }

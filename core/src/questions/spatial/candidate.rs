@@ -40,7 +40,9 @@ impl Candidate {
     pub fn answer_text(&self) -> &str {
         match &self.answer {
             CandidateAnswer::Number(number) => number,
-            CandidateAnswer::Choice { options, correct, .. } => options.get(*correct).map_or("", String::as_str),
+            CandidateAnswer::Choice { options, correct, .. } => {
+                options.get(*correct).map_or("", String::as_str)
+            }
         }
     }
 

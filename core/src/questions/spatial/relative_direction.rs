@@ -133,9 +133,9 @@ pub(super) fn ask_by_camera(showing: &Showing, limit: usize, dice: &mut Dice) ->
             if dice.chance(0.5) { (objects[i], objects[j]) } else { (objects[j], objects[i]) };
         let standpoint = reference.bounds.center;
         let facing = standpoint + away;
-        let found = [SectorScheme::Cardinal, SectorScheme::Diagonal].into_iter().find_map(|scheme| {
-            Some((scheme, judge(showing, scheme, standpoint, facing, &target.bounds)?))
-        });
+        let found = [SectorScheme::Cardinal, SectorScheme::Diagonal]
+            .into_iter()
+            .find_map(|scheme| Some((scheme, judge(showing, scheme, standpoint, facing, &target.bounds)?)));
         let Some((scheme, direction)) = found.filter(|_| in_range(showing, target, reference)) else {
             continue;
         };

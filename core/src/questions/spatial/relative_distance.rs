@@ -24,7 +24,8 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
         if candidates.len() >= limit {
             break;
         }
-        let mut others: Vec<&Object> = objects.iter().copied().filter(|other| other.id != target.id).collect();
+        let mut others: Vec<&Object> =
+            objects.iter().copied().filter(|other| other.id != target.id).collect();
         for _ in 0..TRIES {
             dice.shuffle(&mut others);
             let Some((chosen, shortest)) = spread(target, &others, config.distance_options, min_gap) else {

@@ -14,7 +14,10 @@ pub fn solution(thought: &str, answer: &str) -> String {
 /// The sentence that ends a thought by naming the answer; `letter` is that of the option, where there is one.
 pub fn conclusion(letter: Option<char>, words: &str, dice: &mut Dice) -> String {
     let what = letter.map_or_else(|| words.to_owned(), |letter| format!("{letter}. {words}"));
-    let start = pick(dice, &["So the answer is", "That makes the answer", "I will answer", "Therefore the answer is"]);
+    let start = pick(
+        dice,
+        &["So the answer is", "That makes the answer", "I will answer", "Therefore the answer is"],
+    );
     format!("{start} {what}.")
 }
 
@@ -85,7 +88,8 @@ impl<'a> Telling<'a> {
 
     /// The camera that sees both, when one does.
     fn shared_camera(&self, one: &Object, other: &Object) -> Option<usize> {
-        let sees = |camera: usize, object: &Object| self.showing.sights.observation(camera, object.id).is_some();
+        let sees =
+            |camera: usize, object: &Object| self.showing.sights.observation(camera, object.id).is_some();
         self.cameras.iter().copied().find(|&camera| sees(camera, one) && sees(camera, other))
     }
 }
@@ -100,7 +104,8 @@ pub(super) fn absolute_distance(
     let (a, b) = (&one.category, &other.category);
     let mut thought = vec![opening(dice), telling.sighting(one, dice), telling.sighting(other, dice)];
     let middles = one.bounds.center.distance(other.bounds.center);
-    if let Some(camera) = telling.shared_camera(one, other).and_then(|at| telling.showing.sights.scene.cameras.get(at))
+    if let Some(camera) =
+        telling.shared_camera(one, other).and_then(|at| telling.showing.sights.scene.cameras.get(at))
     {
         let [here, there] =
             [one, other].map(|object| camera.pose.inverse_transform_point(object.bounds.center));
@@ -145,10 +150,14 @@ pub(super) fn relative_distance(
         .collect();
     thought.push(format!(
         "{} {}.",
-        pick(dice, &["Let me compare the gaps to it:", "How far is each from it?", "Measured to its closest point:"]),
+        pick(
+            dice,
+            &["Let me compare the gaps to it:", "How far is each from it?", "Measured to its closest point:"]
+        ),
         gaps.join(", ")
     ));
-    let nearest = (0..candidates.len()).min_by(|&i, &j| shortest[i].length().total_cmp(&shortest[j].length()));
+    let nearest =
+        (0..candidates.len()).min_by(|&i, &j| shortest[i].length().total_cmp(&shortest[j].length()));
     if let Some(nearest) = nearest {
         let name = &candidates[nearest].category;
         thought.push(match dice.index(2) {
@@ -180,7 +189,12 @@ pub(super) fn object_size(telling: &Telling, object: &Object, dice: &mut Dice) -
     thought.join(" ")
 }
 
-pub(super) fn object_count(telling: &Telling, category: &str, objects: &[&Object], dice: &mut Dice) -> String {
+pub(super) fn object_count(
+    telling: &Telling,
+    category: &str,
+    objects: &[&Object],
+    dice: &mut Dice,
+) -> String {
     let mut thought = vec![
         opening(dice),
         format!("I go through the {}s and must not count a {category} twice.", telling.name()),
@@ -217,8 +231,14 @@ pub(super) fn room_size(telling: &Telling, dice: &mut Dice) -> String {
     thought.join(" ")
 }
 
-pub(super) fn appearance_order(telling: &Telling, names: &[&str], frames: &[usize], dice: &mut Dice) -> String {
-    let mut thought = vec![opening(dice), format!("I look for the first {} that shows each.", telling.name())];
+pub(super) fn appearance_order(
+    telling: &Telling,
+    names: &[&str],
+    frames: &[usize],
+    dice: &mut Dice,
+) -> String {
+    let mut thought =
+        vec![opening(dice), format!("I look for the first {} that shows each.", telling.name())];
     let mut seen: Vec<String> =
         names.iter().zip(frames).map(|(name, frame)| format!("the {name} in frame {}", frame + 1)).collect();
     let in_order = seen.join(", ");
