@@ -22,7 +22,6 @@ impl Renderer {
         let to_camera = Mat3::from_quat(camera.pose.rotation).transpose();
         let eye = camera.pose.translation;
 
-        let (mut low, mut high) = (Vec2::INFINITY, Vec2::NEG_INFINITY);
         let mut triangles = Vec::new();
         for part in self.parts.iter().filter(|part| part.id == instance) {
             for face in &self.faces[part.faces.clone()] {
@@ -33,34 +32,38 @@ impl Renderer {
                 }
                 let (polygon, count) = raster::clip_near(corners);
                 let projected = polygon.map(|p| vec2(p.x, p.y) / p.z.max(NEAR) * focal + middle);
-                for corner in &projected[..count] {
-                    (low, high) = (low.min(*corner), high.max(*corner));
-                }
                 triangles.extend((2..count).map(|i| [projected[0], projected[i - 1], projected[i]]));
             }
         }
-        if triangles.is_empty() {
-            return 0.0;
-        }
-
-        let size = vec2(intrinsics.width as f32, intrinsics.height as f32);
-        low = low.max(-size * REACH).floor();
-        high = high.min(size * (1.0 + REACH)).ceil();
-        let extent = high - low;
-        if extent.min_element() <= 0.0 {
-            return 0.0;
-        }
-        let mut scale = 1.0;
-        while extent.x * extent.y * scale * scale > FINE_PIXELS {
-            scale *= 0.5;
-        }
-        let cells = (extent * scale).ceil();
-        let mut canvas = Visibility::new(cells.x as usize, cells.y as usize);
-        let flat = DepthPlane { dx: 0.0, dy: 0.0, origin: 1.0 };
-        for triangle in triangles {
-            canvas.fill(triangle.map(|corner| (corner - low) * scale), flat, 0);
-        }
-        let covered = canvas.triangle.iter().filter(|&&triangle| triangle != EMPTY).count();
-        covered as f32 / (scale * scale)
+        pixels(triangles, vec2(intrinsics.width as f32, intrinsics.height as f32))
     }
+}
+
+/// Pixels that these triangles cover of a picture of this size that goes on by [`REACH`].
+pub(super) fn pixels(triangles: Vec<[Vec2; 3]>, size: Vec2) -> f32 {
+    let corners = || triangles.iter().flatten();
+    let low = corners().fold(Vec2::INFINITY, |low, &corner| low.min(corner));
+    let high = corners().fold(Vec2::NEG_INFINITY, |high, &corner| high.max(corner));
+    if triangles.is_empty() {
+        return 0.0;
+    }
+
+    let low = low.max(-size * REACH).floor();
+    let high = high.min(size * (1.0 + REACH)).ceil();
+    let extent = high - low;
+    if extent.min_element() <= 0.0 {
+        return 0.0;
+    }
+    let mut scale = 1.0;
+    while extent.x * extent.y * scale * scale > FINE_PIXELS {
+        scale *= 0.5;
+    }
+    let cells = (extent * scale).ceil();
+    let mut canvas = Visibility::new(cells.x as usize, cells.y as usize);
+    let flat = DepthPlane { dx: 0.0, dy: 0.0, origin: 1.0 };
+    for triangle in triangles {
+        canvas.fill(triangle.map(|corner| (corner - low) * scale), flat, 0);
+    }
+    let covered = canvas.triangle.iter().filter(|&&triangle| triangle != EMPTY).count();
+    covered as f32 / (scale * scale)
 }

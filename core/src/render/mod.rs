@@ -14,8 +14,12 @@ mod pattern;
 mod prepare;
 mod raster;
 mod shading;
+#[cfg(not(target_arch = "wasm32"))]
+mod surface;
 
 pub use benchmark::{Throughput, benchmark};
+#[cfg(not(target_arch = "wasm32"))]
+pub use surface::{SurfaceRenderer, SurfaceView};
 
 use crate::geometry::Intrinsics;
 use crate::scenes::{self, Camera, Scene};
@@ -37,6 +41,30 @@ pub struct RenderedFrame {
 /// Draws the scene as this camera sees it. For several pictures of one scene, keep a [`Renderer`].
 pub fn render(scene: &Scene, camera: &Camera) -> RenderedFrame {
     Renderer::new(scene).render(camera)
+}
+
+/// The scene's surface as a scan would give it: triangles in the world frame with the instance of each vertex. The
+/// colour of a vertex is that of its material in even light.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn scan_mesh(scene: &Scene) -> scenes::scan::ScanMesh {
+    let renderer = Renderer::new(scene);
+    let mut mesh = scenes::scan::ScanMesh {
+        vertices: renderer.vertices.clone(),
+        colors: vec![[128; 3]; renderer.vertices.len()],
+        triangles: renderer.faces.iter().map(|face| face.corners).collect(),
+        instances: vec![0; renderer.vertices.len()],
+    };
+    for part in &renderer.parts {
+        mesh.instances[part.vertices.clone()].fill(part.id);
+    }
+    let tones = shading::tones();
+    for face in &renderer.faces {
+        let color = renderer.materials[face.material as usize].color.map(|light| tones.byte(light));
+        for corner in face.corners {
+            mesh.colors[corner as usize] = color;
+        }
+    }
+    mesh
 }
 
 /// A scene made ready for drawing: meshes, materials, lights and shadows.

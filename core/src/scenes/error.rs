@@ -15,4 +15,7 @@ pub enum SceneError {
 
     #[error("{file}: {place}: expected {expected}, found {found}; correct the file or leave this entry out")]
     Content { file: String, place: String, expected: &'static str, found: String },
+
+    #[error("{}: {place}: {problem}; {remedy}", path.display())]
+    File { path: PathBuf, place: String, problem: String, remedy: &'static str },
 }

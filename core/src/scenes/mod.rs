@@ -8,6 +8,7 @@ mod catalogue;
 mod error;
 mod material;
 mod mesh;
+pub mod ply;
 mod random;
 pub mod rooms;
 #[cfg(not(target_arch = "wasm32"))]
