@@ -6,6 +6,7 @@
 //! that the same input gives the same bits on every machine. That is why rotations go through [`Mat3`] and
 //! never through glam's SIMD quaternion product.
 
+pub mod alpha_shape;
 mod closest;
 mod footprint;
 pub mod polygon;

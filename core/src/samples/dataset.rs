@@ -84,7 +84,8 @@ pub struct DatasetInfo {
     pub limit: Option<usize>,
     pub train: Counts,
     pub validation: Counts,
-    /// Scenes that could not be read, and why; only with `--skip-bad`.
+    /// What of the source was left out, and why: frames without a pose, and with `--skip-bad` all that could not be
+    /// read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
     /// Quotas that the scenes could not fill.

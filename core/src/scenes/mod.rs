@@ -3,6 +3,8 @@
 //! A scene is small and exact: outlines, labelled boxes and seeds. What it looks like follows from it, the
 //! same every time: [`mesh`] turns an object into triangles, [`panels`] does so for the room itself.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod arkitscenes;
 mod cameras;
 mod catalogue;
 mod error;
@@ -13,6 +15,10 @@ mod random;
 pub mod rooms;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod scan;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod scannet;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod scannetpp;
 mod shapes;
 mod shell;
 pub mod vsi_meta;

@@ -32,9 +32,7 @@ pub(super) fn compose(
         let numbered = gathered.candidates.iter().enumerate();
         keys[part].extend(numbered.map(|(number, candidate)| Key::new(index, number, candidate)));
         left_out.extend(gathered.left_out);
-        for warning in &gathered.warnings {
-            log::warn!("{}: {warning}", gathered.scene);
-        }
+        left_out.extend(gathered.warnings);
     }
     let mut dice = Dice::new(request.seed, SELECT_STREAM);
     let SpatialConfig { train, evaluation, cold_start, cold_start_evaluation, .. } = &config.spatial;
@@ -183,7 +181,9 @@ fn remove_unused(root: &Path, used: &Used) -> Result<(), QuestionError> {
     if used.shown.is_empty() && !used.written.is_empty() {
         let path = root.join(names::SCENES).join(format!("{}.json", used.scene));
         std::fs::remove_file(&path).map_err(FileError::io("remove", &path))?;
-        // It may hold instance images of another kind of row; then it stays.
+        // Only scans have a surface.
+        let _ = std::fs::remove_file(path.with_extension("ply"));
+        // All its pictures are gone.
         let _ = std::fs::remove_dir(root.join(names::IMAGES).join(&used.scene));
     }
     Ok(())

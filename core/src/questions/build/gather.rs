@@ -7,7 +7,7 @@ use crate::questions::{
 };
 use crate::samples::files::{self, FileError};
 use crate::samples::{FoundationSample, names};
-use crate::scenes::Dice;
+use crate::scenes::{Dice, ply};
 use image::ImageEncoder as _;
 use image::codecs::{jpeg, png};
 use serde::{Deserialize, Serialize};
@@ -167,6 +167,14 @@ impl Gatherer<'_> {
             let path = format!("{}/{}.json", names::SCENES, scene.name);
             let text = serde_json::to_vec(scene).map_err(|error| encode_error(Path::new(&path), &error))?;
             self.write(&path, &text)?;
+            if let Some(mesh) = open.mesh() {
+                let surface = ply::Ply {
+                    vertices: mesh.vertices.clone(),
+                    colors: Some(mesh.colors.clone()),
+                    triangles: mesh.triangles.clone(),
+                };
+                self.write(&format!("{}/{}.ply", names::SCENES, scene.name), &ply::to_bytes(&surface))?;
+            }
         }
         Ok(Some(gathered))
     }

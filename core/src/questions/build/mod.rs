@@ -55,7 +55,7 @@ pub fn build(
     progress: &(dyn Fn(Progress) + Sync),
     cancel: &AtomicBool,
 ) -> Result<DatasetInfo, QuestionError> {
-    let source = SceneSource::open(request.source, request.config)?;
+    let source = SceneSource::open(request.source, request.config, request.skip_bad)?;
     let total = source.len().min(request.limit.unwrap_or(usize::MAX));
     let folder = PartialDir::resume(request.out, &purpose(request))?;
     let gatherer = Gatherer {

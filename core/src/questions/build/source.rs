@@ -2,9 +2,9 @@
 
 use crate::geometry::Intrinsics;
 use crate::questions::{QuestionConfig, QuestionError, ScanFormat, SourceSpec};
-use crate::render::Renderer;
+use crate::render::{Renderer, SurfaceRenderer};
 use crate::scenes::rooms::{self, RoomOptions};
-use crate::scenes::scan::ScanSource;
+use crate::scenes::scan::{Scan, ScanMesh, ScanOptions, ScanSource, SensorDepth};
 use crate::scenes::{self, Dice, Scene};
 
 /// Where scenes come from.
@@ -28,6 +28,7 @@ pub(super) struct OpenScene {
 
 enum Pictures {
     Drawn(Box<Renderer>),
+    Scanned { scan: Box<dyn Scan>, surface: Box<SurfaceRenderer>, depth_tolerance: f32 },
 }
 
 /// What one camera sees.
@@ -38,7 +39,7 @@ pub(super) struct Look {
 }
 
 impl SceneSource {
-    pub fn open(spec: &SourceSpec, config: &QuestionConfig) -> Result<Self, QuestionError> {
+    pub fn open(spec: &SourceSpec, config: &QuestionConfig, skip_bad: bool) -> Result<Self, QuestionError> {
         Ok(match spec {
             SourceSpec::Rooms(count) => Self::Rooms { count: *count, options: config.rooms },
             SourceSpec::VsiMeta(path) => {
@@ -55,14 +56,19 @@ impl SceneSource {
                 }
                 Self::Listed(scenes)
             }
-            SourceSpec::Scans(format, path) => match format {
-                ScanFormat::ScanNet | ScanFormat::ArkitScenes | ScanFormat::ScanNetPp => {
-                    return Err(QuestionError::Source {
-                        spec: path.display().to_string(),
-                        problem: format.name().to_owned(),
-                    });
-                }
-            },
+            SourceSpec::Scans(format, path) => {
+                let options = ScanOptions {
+                    max_frames: config.max_scan_frames,
+                    max_width: config.image_width,
+                    max_height: config.image_height,
+                    skip_bad,
+                };
+                Self::Scans(match format {
+                    ScanFormat::ScanNet => Box::new(scenes::scannet::source(path, options)?),
+                    ScanFormat::ArkitScenes => Box::new(scenes::arkitscenes::source(path, options)?),
+                    ScanFormat::ScanNetPp => Box::new(scenes::scannetpp::source(path, options)?),
+                })
+            }
         })
     }
 
@@ -87,10 +93,7 @@ impl SceneSource {
                 furnished(rooms::generate(seed, index as u64, options), config, dice)
             }
             Self::Listed(scenes) => furnished(scenes[index].clone(), config, dice),
-            Self::Scans(scans) => {
-                let scan = scans.open(index)?;
-                return Err(QuestionError::SceneName { name: scan.scene().name.clone() });
-            }
+            Self::Scans(scans) => scanned(scans.open(index)?, config),
         };
         let name = &open.scene.name;
         let harmless = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
@@ -124,6 +127,25 @@ fn furnished(mut scene: Scene, config: &QuestionConfig, dice: &mut Dice) -> Open
     OpenScene { scene, stills, video, pictures, warnings: Vec::new() }
 }
 
+/// A scan: its own frames serve as stills and as video.
+fn scanned(scan: Box<dyn Scan>, config: &QuestionConfig) -> OpenScene {
+    let scene = scan.scene().clone();
+    let count = scene.cameras.len();
+    let video =
+        if config.spatial.video { spread(count, config.spatial.video_frames).collect() } else { Vec::new() };
+    OpenScene {
+        stills: spread(count, config.frames_per_scene as usize).collect(),
+        video,
+        warnings: scan.warnings().to_vec(),
+        pictures: Pictures::Scanned {
+            surface: Box::new(SurfaceRenderer::new(scan.mesh())),
+            scan,
+            depth_tolerance: config.depth_tolerance,
+        },
+        scene,
+    }
+}
+
 /// At most `wanted` of `count` places, evenly spread from the first to the last.
 fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
     let wanted = wanted.min(count);
@@ -138,6 +160,26 @@ impl OpenScene {
                 let frame = renderer.render(&self.scene.cameras[camera]);
                 Ok(Look { color: frame.color, depth: frame.depth, instances: frame.instances })
             }
+            Pictures::Scanned { scan, surface, depth_tolerance } => {
+                let intrinsics = self.scene.cameras[camera].intrinsics;
+                let frame = scan.frame(camera)?;
+                let mut view = surface.view(&self.scene.cameras[camera]);
+                if let Some(sensor) = &frame.depth {
+                    let measured = stretched(sensor, intrinsics.width, intrinsics.height);
+                    for ((drawn, instance), &measured) in
+                        view.depth.iter_mut().zip(&mut view.instances).zip(&measured)
+                    {
+                        // Something that was not reconstructed may stand before the surface.
+                        if measured > 0.0 && (measured - *drawn).abs() > depth_tolerance * measured {
+                            *instance = 0;
+                        }
+                        if measured > 0.0 {
+                            *drawn = measured;
+                        }
+                    }
+                }
+                Ok(Look { color: frame.color, depth: view.depth, instances: view.instances })
+            }
         }
     }
 
@@ -145,8 +187,29 @@ impl OpenScene {
     pub fn pixels_alone(&self, object: u16, camera: usize) -> f32 {
         match &self.pictures {
             Pictures::Drawn(renderer) => renderer.pixels_alone(object, &self.scene.cameras[camera]),
+            Pictures::Scanned { surface, .. } => surface.pixels_alone(object, &self.scene.cameras[camera]),
         }
     }
+
+    /// The scanned surface, of a scan.
+    pub fn mesh(&self) -> Option<&ScanMesh> {
+        match &self.pictures {
+            Pictures::Drawn(_) => None,
+            Pictures::Scanned { scan, .. } => Some(scan.mesh()),
+        }
+    }
+}
+
+/// Measured depth at the resolution of the picture, each pixel from the nearest measurement.
+fn stretched(depth: &SensorDepth, width: u32, height: u32) -> Vec<f32> {
+    let place = |at: u32, from: u32, to: u32| (at as usize * from as usize) / to.max(1) as usize;
+    (0..height)
+        .flat_map(|y| {
+            let row = place(y, depth.height, height) * depth.width as usize;
+            (0..width).map(move |x| row + place(x, depth.width, width))
+        })
+        .map(|at| depth.metres.get(at).copied().unwrap_or(0.0))
+        .collect()
 }
 
 #[cfg(test)]
