@@ -30,7 +30,13 @@ mod colors;
 mod dataset;
 mod evidence;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod export;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod files;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod import;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod parquet;
 pub mod prompts;
 mod spatial;
 #[cfg(not(target_arch = "wasm32"))]

@@ -28,6 +28,9 @@ pub struct PartStatistics {
     /// Boxes by their share of the image's area: below the first of [`BOX_SHARE_BORDERS`], between it and the
     /// second, …, from the last on. Boxes whose image cannot be read are left out.
     pub box_shares: [usize; BOX_SHARE_BORDERS.len() + 1],
+    /// Spatial questions by `data_type/question_type`.
+    pub question_types: BTreeMap<String, usize>,
+    pub cold_start_rows: usize,
     pub foundation_rows: usize,
     /// Objects in foundation rows by label.
     pub foundation_categories: BTreeMap<String, usize>,
@@ -45,15 +48,24 @@ fn part(dataset: &Dataset, split: &Split) -> PartStatistics {
         .par_iter()
         .filter_map(|&image| Some((image, image::image_dimensions(dataset.image_path(image)).ok()?)))
         .collect();
-    let images: BTreeSet<&str> =
-        grounded.into_iter().chain(split.foundation.iter().map(|row| row.image.as_str())).collect();
+    let images: BTreeSet<&str> = grounded
+        .into_iter()
+        .chain(split.spatial.iter().flat_map(|row| row.image.iter().map(String::as_str)))
+        .chain(split.cold_start.iter().flat_map(|row| row.image.iter().map(String::as_str)))
+        .chain(split.foundation.iter().map(|row| row.image.as_str()))
+        .collect();
 
     let mut numbers = PartStatistics {
         questions: split.grounding.len(),
         images: images.len(),
+        cold_start_rows: split.cold_start.len(),
         foundation_rows: split.foundation.len(),
         ..PartStatistics::default()
     };
+    for row in &split.spatial {
+        let key = format!("{}/{}", row.data_type.name(), row.question_type.name());
+        *numbers.question_types.entry(key).or_default() += 1;
+    }
     for row in &split.grounding {
         numbers.boxes += row.answer.len();
         *numbers.boxes_per_question.entry(row.answer.len()).or_default() += 1;

@@ -1,6 +1,7 @@
 use super::compose::is_held_out;
 use super::*;
-use crate::samples::Dataset;
+use crate::questions::{Quotas, SpatialConfig};
+use crate::samples::{DataType, Dataset, QuestionType, SpatialSample};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ fn small() -> QuestionConfig {
         frames_per_scene: 3,
         validation_share: 0.25,
         min_box_side: 4,
+        spatial: SpatialConfig { video_frames: 6, views: 3, ..SpatialConfig::default() },
         ..QuestionConfig::default()
     }
 }
@@ -75,26 +77,86 @@ fn what_is_built_passes_the_check_and_keeps_its_parts_apart() {
 }
 
 #[test]
-fn nothing_is_overwritten_and_nothing_is_left_after_a_stop() {
+fn nothing_is_overwritten() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("data");
     std::fs::create_dir(&out).unwrap();
     std::fs::write(out.join("precious"), "x").unwrap();
     let message = build_rooms(2, &out, 1).unwrap_err().to_string();
     assert!(message.contains("not empty"), "{message}");
-
-    let fresh = parent.path().join("fresh");
-    let (source, config) = (SourceSpec::Rooms(100), small());
-    let request =
-        BuildRequest { source: &source, out: &fresh, config: &config, seed: 0, limit: None, skip_bad: false };
-    let cancel = AtomicBool::new(false);
-    let stop = |progress: Progress| cancel.store(progress.scenes > 0, Ordering::Relaxed);
-    let error = build(&request, &stop, &cancel).unwrap_err();
-    assert!(matches!(error, QuestionError::Cancelled { .. }));
-    assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
-
     let message = build_rooms(2, &out.join("precious/data"), 1).unwrap_err().to_string();
     assert!(message.contains("precious"), "{message}");
+}
+
+#[test]
+fn a_build_that_was_stopped_goes_on_and_ends_with_the_same_bytes() {
+    let parent = tempfile::tempdir().unwrap();
+    let whole = parent.path().join("whole");
+    build_rooms(14, &whole, 2).unwrap();
+    let whole = bytes(&whole);
+    for stop_after in [1, 5, 11] {
+        let out = parent.path().join(format!("stopped{stop_after}"));
+        let (source, config) = (SourceSpec::Rooms(14), small());
+        let request =
+            BuildRequest { source: &source, out: &out, config: &config, seed: 2, limit: None, skip_bad: false };
+        let cancel = AtomicBool::new(false);
+        let stop = |progress: Progress| cancel.store(progress.scenes >= stop_after, Ordering::Relaxed);
+        let error = build(&request, &stop, &cancel).unwrap_err();
+        assert!(matches!(error, QuestionError::Cancelled { .. }) && !out.exists(), "{error}");
+        // As a kill in the middle of a scene leaves it: a record without one of its pictures, and half a record.
+        let partial = parent.path().join(format!("stopped{stop_after}.partial"));
+        let picture = bytes(&partial).into_keys().find(|path| path.extension().is_some_and(|e| e == "jpg"));
+        std::fs::remove_file(partial.join(picture.unwrap())).unwrap();
+        std::fs::write(partial.join("work/0000013.json"), "{\"scene\":\"ro").unwrap();
+
+        let last = Mutex::new(Progress::default());
+        let keep = |progress: Progress| *last.lock().unwrap() = progress;
+        build(&request, &keep, &AtomicBool::new(false)).unwrap();
+        let last = last.into_inner().unwrap();
+        assert!(last.scenes == 14 && last.resumed_scenes + 1 >= stop_after, "{last:?}");
+        assert!(bytes(&out) == whole, "stopped after {stop_after}");
+    }
+}
+
+#[test]
+fn quotas_are_met_letters_are_dealt_evenly_and_rows_join() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("data");
+    let mut config = small();
+    config.questions_per_frame = 0;
+    config.spatial.ground_single_image = true;
+    config.spatial.cold_start = 12;
+    config.spatial.train = Quotas::new([("single_image", 40), ("multi_view", 30), ("video/room size", 3)]);
+    config.spatial.evaluation = Quotas::new([("single_image", 5), ("multi_view", 100_000)]);
+    let source = SourceSpec::Rooms(16);
+    let request =
+        BuildRequest { source: &source, out: &out, config: &config, seed: 5, limit: None, skip_bad: false };
+    let info = build(&request, &|_| (), &AtomicBool::new(false)).unwrap();
+    assert_eq!((info.train.grounding, info.validation.grounding, info.train.cold_start), (40, 5, 12));
+    assert_eq!(info.train.question_types["video/room size"], 3);
+    assert_eq!(info.shortfalls.len(), 1, "{:?}", info.shortfalls);
+    assert!(info.shortfalls[0].contains("of 100000 held out"), "{:?}", info.shortfalls);
+
+    let dataset = Dataset::open(&out).unwrap();
+    let count = |data_type| dataset.train.spatial.iter().filter(|row| row.data_type == data_type).count();
+    assert_eq!((count(DataType::SingleImage), count(DataType::MultiView)), (40, 30));
+    for row in &dataset.train.grounding {
+        let same = |other: &&SpatialSample| other.question_id == row.question_id && other.image == row.image;
+        assert_eq!(dataset.train.spatial.iter().find(same).unwrap().question, row.question);
+    }
+    let mut letters: BTreeMap<(DataType, QuestionType, usize), BTreeMap<&str, usize>> = BTreeMap::new();
+    let rows = dataset.train.spatial.iter().chain(&dataset.validation.spatial);
+    for row in rows.filter(|row| row.question_type == QuestionType::RelativeDistance) {
+        let kind = (row.data_type, row.question_type, row.options().len());
+        *letters.entry(kind).or_default().entry(&row.answer).or_default() += 1;
+    }
+    for counts in letters.values() {
+        let most = counts.values().max().unwrap();
+        let least = if counts.len() == 4 { *counts.values().min().unwrap() } else { 0 };
+        assert!(most - least <= 1, "{letters:?}");
+    }
+    let report = crate::samples::check(&out, &|_, _| (), &AtomicBool::new(false)).unwrap();
+    assert_eq!(report.faults, []);
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! Finds what is wrong with a data set folder before training does.
 
+mod spatial;
+
+pub(super) use spatial::{image_count_fault, spatial_faults};
+
 use super::files::FileError;
 use super::{
-    Counts, DataType, DatasetError, DatasetInfo, FoundationSample, GroundingSample, JsonlReader, names,
+    ColdStartSample, Counts, DatasetError, DatasetInfo, Evidence, FoundationSample, GroundingSample,
+    JsonlReader, SpatialSample, names,
 };
 use image::GrayImage;
 use rayon::prelude::*;
@@ -50,18 +55,20 @@ pub fn check(
     let mut checker = Checker::default();
     let grounding = [names::GROUNDING, names::GROUNDING_VALIDATION];
     let grounding = grounding.map(|name| checker.read::<GroundingSample>(root, name));
+    let spatial = [names::SPATIAL, names::SPATIAL_VALIDATION];
+    let spatial = spatial.map(|name| checker.read::<SpatialSample>(root, name));
+    let cold_start = [names::COLD_START, names::COLD_START_VALIDATION];
+    let cold_start = cold_start.map(|name| checker.read::<ColdStartSample>(root, name));
+    let evidence = checker.read::<Evidence>(root, names::EVIDENCE);
     let foundation = [names::FOUNDATION, names::FOUNDATION_VALIDATION];
     let foundation = foundation.map(|name| checker.read::<FoundationSample>(root, name));
+    let rows = Rows { grounding, spatial, cold_start, foundation };
 
-    let images: BTreeSet<&str> = grounding
-        .iter()
-        .flatten()
-        .flat_map(|row| row.sample.image.iter().map(String::as_str))
-        .chain(foundation.iter().flatten().map(|row| row.sample.image.as_str()))
-        .collect();
+    let images: BTreeSet<&str> =
+        [0, 1].into_iter().flat_map(|part| rows.images(part)).map(|(image, _)| image).collect();
     let images: Vec<&str> = images.into_iter().collect();
     let done = AtomicUsize::new(0);
-    let sizes: HashMap<&str, Result<(u32, u32), String>> = images
+    let sizes: Sizes = images
         .par_iter()
         .filter(|_| !cancel.load(Ordering::Relaxed))
         .map(|&image| {
@@ -71,10 +78,19 @@ pub fn check(
         })
         .collect();
 
-    for row in grounding.iter().flatten() {
+    for row in rows.grounding.iter().flatten() {
         checker.grounding(row, &sizes);
     }
-    let of_foundation: Vec<Fault> = foundation
+    for part in 0..2 {
+        checker.join(&rows.spatial[part], &rows.grounding[part]);
+        checker.cold_start(&rows.cold_start[part], &rows.spatial[part], &sizes);
+    }
+    checker.spatial(&rows.spatial[0], &sizes);
+    checker.spatial(&rows.spatial[1], &sizes);
+    let all: Vec<_> = rows.spatial.iter().flatten().collect();
+    checker.evidence(root, &evidence, &all);
+    let of_foundation: Vec<Fault> = rows
+        .foundation
         .par_iter()
         .flatten()
         .filter(|_| !cancel.load(Ordering::Relaxed))
@@ -83,16 +99,56 @@ pub fn check(
         })
         .collect();
     checker.faults.extend(of_foundation);
-    checker.parts(&grounding, &foundation);
-    checker.counts(root, &grounding, &foundation)?;
+    checker.parts(&rows);
+    checker.counts(root, &rows)?;
     checker.faults.sort();
     checker.faults.dedup();
     Ok(CheckReport {
-        rows: grounding.iter().map(Vec::len).sum::<usize>() + foundation.iter().map(Vec::len).sum::<usize>(),
+        rows: rows.len(),
         images: images.len(),
         complete: !cancel.load(Ordering::Relaxed),
         faults: checker.faults,
     })
+}
+
+/// The size of each image, or what is wrong with it.
+type Sizes<'a> = HashMap<&'a str, Result<(u32, u32), String>>;
+
+/// Training and held-out rows of each kind.
+struct Rows {
+    grounding: [Vec<Row<GroundingSample>>; 2],
+    spatial: [Vec<Row<SpatialSample>>; 2],
+    cold_start: [Vec<Row<ColdStartSample>>; 2],
+    foundation: [Vec<Row<FoundationSample>>; 2],
+}
+
+impl Rows {
+    fn len(&self) -> usize {
+        let count = |part: usize| {
+            self.grounding[part].len()
+                + self.spatial[part].len()
+                + self.cold_start[part].len()
+                + self.foundation[part].len()
+        };
+        count(0) + count(1)
+    }
+
+    /// The images of a part, each as often as rows name it, with the row's file and line.
+    fn images(&self, part: usize) -> impl Iterator<Item = (&str, (&'static str, usize))> {
+        fn of<'a, T>(
+            rows: &'a [Row<T>],
+            images: fn(&'a T) -> &'a [String],
+        ) -> impl Iterator<Item = (&'a str, (&'static str, usize))> {
+            rows.iter().flat_map(move |row| {
+                images(&row.sample).iter().map(|image| (image.as_str(), (row.file, row.line)))
+            })
+        }
+        let foundation = self.foundation[part].iter();
+        of(&self.grounding[part], |row| row.image.as_slice())
+            .chain(of(&self.spatial[part], |row| row.image.as_slice()))
+            .chain(of(&self.cold_start[part], |row| row.image.as_slice()))
+            .chain(foundation.map(|row| (row.sample.image.as_str(), (row.file, row.line))))
+    }
 }
 
 /// A row and where it stands.
@@ -144,7 +200,7 @@ impl Checker {
         rows
     }
 
-    fn grounding(&mut self, row: &Row<GroundingSample>, sizes: &HashMap<&str, Result<(u32, u32), String>>) {
+    fn grounding(&mut self, row: &Row<GroundingSample>, sizes: &Sizes) {
         let sample = &row.sample;
         let mut messages = Vec::new();
         if let Some((file, line)) = self.ids.insert(sample.question_id, (row.file, row.line)) {
@@ -156,9 +212,7 @@ impl Checker {
         if sample.answer.is_empty() {
             messages.push("the answer has no box".to_owned());
         }
-        if sample.image.is_empty() || (sample.data_type == DataType::SingleImage && sample.image.len() != 1) {
-            messages.push(format!("has {} images, which does not fit its data_type", sample.image.len()));
-        }
+        messages.extend(spatial::image_count_fault(sample.data_type, sample.image.len()));
         for image in &sample.image {
             if let Some(Err(problem)) = sizes.get(image.as_str()) {
                 messages.push(problem.clone());
@@ -180,18 +234,9 @@ impl Checker {
     }
 
     /// No scene may be both trained on and held out.
-    fn parts(
-        &mut self,
-        grounding: &[Vec<Row<GroundingSample>>; 2],
-        foundation: &[Vec<Row<FoundationSample>>; 2],
-    ) {
+    fn parts(&mut self, rows: &Rows) {
         let scenes = |part: usize| -> BTreeMap<String, (&'static str, usize)> {
-            let of_grounding = grounding[part]
-                .iter()
-                .flat_map(|row| row.sample.image.iter().map(|image| (image, (row.file, row.line))));
-            let of_foundation = foundation[part].iter().map(|row| (&row.sample.image, (row.file, row.line)));
-            of_grounding
-                .chain(of_foundation)
+            rows.images(part)
                 .filter_map(|(image, place)| Some((Path::new(image).parent()?.to_str()?.to_owned(), place)))
                 .collect()
         };
@@ -205,12 +250,7 @@ impl Checker {
     }
 
     /// `dataset.json` must agree with the rows.
-    fn counts(
-        &mut self,
-        root: &Path,
-        grounding: &[Vec<Row<GroundingSample>>; 2],
-        foundation: &[Vec<Row<FoundationSample>>; 2],
-    ) -> Result<(), DatasetError> {
+    fn counts(&mut self, root: &Path, rows: &Rows) -> Result<(), DatasetError> {
         let info = match DatasetInfo::read(root) {
             Ok(Some(info)) => info,
             Ok(None) => return Ok(()),
@@ -224,13 +264,19 @@ impl Checker {
             [("train", &info.train), ("validation", &info.validation)].iter().enumerate()
         {
             let mut counted = Counts::default();
-            for row in &grounding[part] {
+            for row in &rows.grounding[part] {
                 counted.add_grounding(&row.sample);
             }
-            counted.foundation = foundation[part].len();
+            for row in &rows.spatial[part] {
+                counted.add_spatial(&row.sample);
+            }
+            counted.cold_start = rows.cold_start[part].len();
+            counted.foundation = rows.foundation[part].len();
             for (what, stated, counted) in [
                 ("localization rows", stated.grounding, counted.grounding),
                 ("boxes", stated.boxes, counted.boxes),
+                ("spatial questions", stated.spatial, counted.spatial),
+                ("cold-start rows", stated.cold_start, counted.cold_start),
                 ("foundation rows", stated.foundation, counted.foundation),
             ] {
                 if stated != counted {
@@ -243,11 +289,7 @@ impl Checker {
     }
 }
 
-fn foundation_faults(
-    root: &Path,
-    sample: &FoundationSample,
-    sizes: &HashMap<&str, Result<(u32, u32), String>>,
-) -> Vec<String> {
+fn foundation_faults(root: &Path, sample: &FoundationSample, sizes: &Sizes) -> Vec<String> {
     let mut messages = Vec::new();
     let stated = (sample.width, sample.height);
     match sizes.get(sample.image.as_str()) {
@@ -342,7 +384,7 @@ fn is_cut_off(jpeg: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{FoundationObject, GroundedBox};
+    use crate::samples::{DataType, FoundationObject, GroundedBox};
     use std::fs;
 
     fn row(id: u64, image: &str, bbox_2d: [i64; 4]) -> String {
