@@ -2,9 +2,10 @@
 //! relates, and what follows. Wording varies; what is said is always true of the scene, to the digits given.
 
 use super::Showing;
+use crate::geometry::polygon;
 use crate::samples::{DataType, Segment};
 use crate::scenes::{Dice, Object};
-use glam::Vec3;
+use glam::{Vec2, Vec3, vec2};
 
 /// Puts a thought and an answer into the form that stage 3 asks for.
 pub fn solution(thought: &str, answer: &str) -> String {
@@ -14,7 +15,10 @@ pub fn solution(thought: &str, answer: &str) -> String {
 /// The sentence that ends a thought by naming the answer; `letter` is that of the option, where there is one.
 pub fn conclusion(letter: Option<char>, words: &str, dice: &mut Dice) -> String {
     let what = letter.map_or_else(|| words.to_owned(), |letter| format!("{letter}. {words}"));
-    let start = pick(dice, &["So the answer is", "That makes the answer", "I will answer", "Therefore the answer is"]);
+    let start = pick(
+        dice,
+        &["So the answer is", "That makes the answer", "I will answer", "Therefore the answer is"],
+    );
     format!("{start} {what}.")
 }
 
@@ -85,7 +89,8 @@ impl<'a> Telling<'a> {
 
     /// The camera that sees both, when one does.
     fn shared_camera(&self, one: &Object, other: &Object) -> Option<usize> {
-        let sees = |camera: usize, object: &Object| self.showing.sights.observation(camera, object.id).is_some();
+        let sees =
+            |camera: usize, object: &Object| self.showing.sights.observation(camera, object.id).is_some();
         self.cameras.iter().copied().find(|&camera| sees(camera, one) && sees(camera, other))
     }
 }
@@ -100,7 +105,8 @@ pub(super) fn absolute_distance(
     let (a, b) = (&one.category, &other.category);
     let mut thought = vec![opening(dice), telling.sighting(one, dice), telling.sighting(other, dice)];
     let middles = one.bounds.center.distance(other.bounds.center);
-    if let Some(camera) = telling.shared_camera(one, other).and_then(|at| telling.showing.sights.scene.cameras.get(at))
+    if let Some(camera) =
+        telling.shared_camera(one, other).and_then(|at| telling.showing.sights.scene.cameras.get(at))
     {
         let [here, there] =
             [one, other].map(|object| camera.pose.inverse_transform_point(object.bounds.center));
@@ -114,7 +120,8 @@ pub(super) fn absolute_distance(
         ));
     }
     thought.push(format!("Their middles are about {} m apart.", metres(middles)));
-    if shortest.length() < middles - 0.05 {
+    // Only where the difference shows in the digits given.
+    if metres(shortest.length()) != metres(middles) {
         thought.push(
             pick(
                 dice,
@@ -145,10 +152,14 @@ pub(super) fn relative_distance(
         .collect();
     thought.push(format!(
         "{} {}.",
-        pick(dice, &["Let me compare the gaps to it:", "How far is each from it?", "Measured to its closest point:"]),
+        pick(
+            dice,
+            &["Let me compare the gaps to it:", "How far is each from it?", "Measured to its closest point:"]
+        ),
         gaps.join(", ")
     ));
-    let nearest = (0..candidates.len()).min_by(|&i, &j| shortest[i].length().total_cmp(&shortest[j].length()));
+    let nearest =
+        (0..candidates.len()).min_by(|&i, &j| shortest[i].length().total_cmp(&shortest[j].length()));
     if let Some(nearest) = nearest {
         let name = &candidates[nearest].category;
         thought.push(match dice.index(2) {
@@ -180,7 +191,12 @@ pub(super) fn object_size(telling: &Telling, object: &Object, dice: &mut Dice) -
     thought.join(" ")
 }
 
-pub(super) fn object_count(telling: &Telling, category: &str, objects: &[&Object], dice: &mut Dice) -> String {
+pub(super) fn object_count(
+    telling: &Telling,
+    category: &str,
+    objects: &[&Object],
+    dice: &mut Dice,
+) -> String {
     let mut thought = vec![
         opening(dice),
         format!("I go through the {}s and must not count a {category} twice.", telling.name()),
@@ -196,8 +212,7 @@ pub(super) fn object_count(telling: &Telling, category: &str, objects: &[&Object
 
 pub(super) fn room_size(telling: &Telling, dice: &mut Dice) -> String {
     let room = &telling.showing.sights.scene.room;
-    let (low, high) = crate::geometry::polygon::bounds(&room.outline);
-    let size = high - low;
+    let size = along_the_longest_wall(&room.outline);
     let mut thought = vec![opening(dice)];
     thought.push(format!(
         "Walking through the {}s, the room seems to reach {} m one way and {} m the other.",
@@ -217,8 +232,23 @@ pub(super) fn room_size(telling: &Telling, dice: &mut Dice) -> String {
     thought.join(" ")
 }
 
-pub(super) fn appearance_order(telling: &Telling, names: &[&str], frames: &[usize], dice: &mut Dice) -> String {
-    let mut thought = vec![opening(dice), format!("I look for the first {} that shows each.", telling.name())];
+/// Length and width of the rectangle around the outline that runs along its longest wall, metres.
+fn along_the_longest_wall(outline: &[Vec2]) -> Vec2 {
+    let walls = polygon::edges(outline).map(|(from, to)| to - from);
+    let longest = walls.max_by(|a, b| a.length_squared().total_cmp(&b.length_squared()));
+    let direction = longest.unwrap_or(Vec2::X).normalize_or(Vec2::X);
+    let corners = polygon::bounding_rectangle(outline, direction, 0.0);
+    vec2(corners[0].distance(corners[1]), corners[1].distance(corners[2]))
+}
+
+pub(super) fn appearance_order(
+    telling: &Telling,
+    names: &[&str],
+    frames: &[usize],
+    dice: &mut Dice,
+) -> String {
+    let mut thought =
+        vec![opening(dice), format!("I look for the first {} that shows each.", telling.name())];
     let mut seen: Vec<String> =
         names.iter().zip(frames).map(|(name, frame)| format!("the {name} in frame {}", frame + 1)).collect();
     let in_order = seen.join(", ");
@@ -238,12 +268,10 @@ pub(super) fn direction_by_camera(
     let (a, b) = (&target.category, &reference.category);
     let mut thought = vec![opening(dice), telling.sighting(target, dice), telling.sighting(reference, dice)];
     if let Some(camera) = telling.showing.sights.scene.cameras.get(telling.showing.camera()) {
-        let [here, there] =
-            [reference, target].map(|object| camera.pose.inverse_transform_point(object.bounds.center));
         let forward = camera.pose.transform_point(Vec3::Z) - camera.pose.translation;
         let away = forward.truncate().normalize_or_zero();
-        let apart = target.bounds.center - reference.bounds.center;
-        let (depth, side) = (apart.truncate().dot(away), there.x - here.x);
+        let apart = (target.bounds.center - reference.bounds.center).truncate();
+        let (depth, side) = (apart.dot(away), apart.dot(-away.perp()));
         thought.push(format!(
             "Seen from the camera, the {a} is {} m to the {} of the {b} and {} m {}.",
             metres(side.abs()),
