@@ -131,11 +131,11 @@ fn thought_about(keys: &[Key], chosen: &[(usize, usize)], wanted: usize) -> Vec<
     thought
 }
 
-/// Deals out the letters of the right options, each as often as the others.
+/// Deals out the letters of the right options, each as often as the others in either part of the data set.
 struct Letters {
     dice: Dice,
-    /// What is left to deal for each kind of question and number of options.
-    decks: BTreeMap<(DataType, QuestionType, usize), Vec<usize>>,
+    /// What is left to deal for each part, kind of question and number of options.
+    decks: BTreeMap<(usize, DataType, QuestionType, usize), Vec<usize>>,
 }
 
 impl Letters {
@@ -144,14 +144,14 @@ impl Letters {
     }
 
     /// Options in their final order and the place of the right one.
-    fn order(&mut self, candidate: &Candidate) -> Option<(Vec<String>, usize)> {
+    fn order(&mut self, part: usize, candidate: &Candidate) -> Option<(Vec<String>, usize)> {
         let CandidateAnswer::Choice { options, correct, fixed_order } = &candidate.answer else {
             return None;
         };
         if *fixed_order {
             return Some((options.clone(), *correct));
         }
-        let kind = (candidate.data_type, candidate.question_type, options.len());
+        let kind = (part, candidate.data_type, candidate.question_type, options.len());
         let deck = self.decks.entry(kind).or_default();
         if deck.is_empty() {
             deck.extend(0..options.len());
@@ -236,7 +236,7 @@ impl Output {
 
     fn write_scene(
         &mut self,
-        part: usize,
+        number_of_part: usize,
         gathered: Gathered,
         questions: &[usize],
         thoughts: &[usize],
@@ -248,7 +248,7 @@ impl Output {
             written: gathered.images.keys().copied().collect(),
             shown: BTreeSet::new(),
         };
-        let part = &mut self.parts[part];
+        let part = &mut self.parts[number_of_part];
         for (camera, localizations) in gathered.localization {
             used.shown.insert(camera);
             for Localization { question, answer } in localizations {
@@ -269,7 +269,8 @@ impl Output {
             used.shown.extend(&candidate.cameras);
             let question_id = self.next_id;
             self.next_id += 1;
-            let row = spatial_row(candidate, question_id, &gathered.scene, letters);
+            let options = letters.order(number_of_part, candidate);
+            let row = spatial_row(candidate, question_id, &gathered.scene, options);
             if config.spatial.ground_single_image && candidate.data_type == DataType::SingleImage {
                 part.ground(GroundingSample {
                     question_id,
@@ -306,8 +307,14 @@ impl Output {
     }
 }
 
-fn spatial_row(candidate: &Candidate, question_id: u64, scene: &str, letters: &mut Letters) -> SpatialSample {
-    let (options, answer) = match letters.order(candidate) {
+/// `options` in their final order and the place of the right one, where there are any.
+fn spatial_row(
+    candidate: &Candidate,
+    question_id: u64,
+    scene: &str,
+    options: Option<(Vec<String>, usize)>,
+) -> SpatialSample {
+    let (options, answer) = match options {
         Some((options, place)) => {
             let lettered = (b'A'..).zip(&options).map(|(letter, text)| format!("{}. {text}", letter as char));
             (Some(lettered.collect()), letter(place).to_string())

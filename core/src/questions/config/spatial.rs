@@ -48,6 +48,9 @@ pub struct SpatialConfig {
     pub direction_margin_deg: f32,
     /// Nor is one where more than this many of the eight corners of the object lie in another answer's sector.
     pub max_stray_corners: usize,
+    /// Pictures of a camera that is turned about its line of sight by more than this are not asked about
+    /// directions.
+    pub max_camera_roll_deg: f32,
     /// Least number of objects that are counted.
     pub min_count: usize,
     /// Seconds between first appearances are more than this.
@@ -120,6 +123,7 @@ impl Default for SpatialConfig {
             direction_range_m: [0.3, 5.0],
             direction_margin_deg: 10.0,
             max_stray_corners: 2,
+            max_camera_roll_deg: 20.0,
             min_count: 2,
             min_apart_s: 1.0,
             order_options: 4,
@@ -179,6 +183,8 @@ impl SpatialConfig {
         require(metres(low) && low < high, "direction_range_m", "must be two distances, the smaller first")?;
         let margin = (0.0..=22.0).contains(&self.direction_margin_deg);
         require(margin, "direction_margin_deg", "must be 0 to 22 degrees")?;
+        let roll = (0.0..=180.0).contains(&self.max_camera_roll_deg);
+        require(roll, "max_camera_roll_deg", "must be 0 to 180 degrees")?;
         require(self.min_count >= 1, "min_count", "must be at least 1")?;
         require(self.min_apart_s >= 0.0, "min_apart_s", "must be at least 0 seconds")?;
         let names =

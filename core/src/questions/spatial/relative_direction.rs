@@ -48,7 +48,9 @@ pub fn clockwise_angle(standpoint: Vec3, facing: Vec3, target: Vec3) -> Option<f
     }
     let right = Vec2::new(ahead.y, -ahead.x);
     let degrees = libm::atan2f(aside.dot(right), aside.dot(ahead)).to_degrees();
-    Some(if degrees < 0.0 { degrees + 360.0 } else { degrees })
+    // The smallest negative angles come out as a whole turn.
+    let turned = if degrees < 0.0 { degrees + 360.0 } else { degrees };
+    Some(if turned < 360.0 { turned } else { 0.0 })
 }
 
 /// The word of the sector that an angle lies in; `None` where the scheme leaves it out.
@@ -120,8 +122,14 @@ pub(super) fn ask_by_camera(showing: &Showing, limit: usize, dice: &mut Dice) ->
     let Some(camera) = showing.sights.scene.cameras.get(showing.camera()) else {
         return candidates;
     };
-    let forward = camera.pose.transform_point(Vec3::Z) - camera.pose.translation;
-    let away = forward.truncate().normalize_or_zero().extend(0.0);
+    let axis = |own: Vec3| (camera.pose.transform_point(own) - camera.pose.translation).truncate();
+    let level = axis(Vec3::Z).normalize_or_zero();
+    let away = level.extend(0.0);
+    // In a picture taken with a tilted head, left and right are not those of the floor.
+    let roll_limit = showing.config.spatial.max_camera_roll_deg.to_radians();
+    if axis(Vec3::X).dot(-level.perp()) < libm::cosf(roll_limit) {
+        return candidates;
+    }
     let mut pairs: Vec<(usize, usize)> =
         (0..objects.len()).flat_map(|i| (i + 1..objects.len()).map(move |j| (i, j))).collect();
     dice.shuffle(&mut pairs);

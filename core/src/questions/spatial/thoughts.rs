@@ -2,9 +2,10 @@
 //! relates, and what follows. Wording varies; what is said is always true of the scene, to the digits given.
 
 use super::Showing;
+use crate::geometry::polygon;
 use crate::samples::{DataType, Segment};
 use crate::scenes::{Dice, Object};
-use glam::Vec3;
+use glam::{Vec2, Vec3, vec2};
 
 /// Puts a thought and an answer into the form that stage 3 asks for.
 pub fn solution(thought: &str, answer: &str) -> String {
@@ -119,7 +120,8 @@ pub(super) fn absolute_distance(
         ));
     }
     thought.push(format!("Their middles are about {} m apart.", metres(middles)));
-    if shortest.length() < middles - 0.05 {
+    // Only where the difference shows in the digits given.
+    if metres(shortest.length()) != metres(middles) {
         thought.push(
             pick(
                 dice,
@@ -210,8 +212,7 @@ pub(super) fn object_count(
 
 pub(super) fn room_size(telling: &Telling, dice: &mut Dice) -> String {
     let room = &telling.showing.sights.scene.room;
-    let (low, high) = crate::geometry::polygon::bounds(&room.outline);
-    let size = high - low;
+    let size = along_the_longest_wall(&room.outline);
     let mut thought = vec![opening(dice)];
     thought.push(format!(
         "Walking through the {}s, the room seems to reach {} m one way and {} m the other.",
@@ -229,6 +230,15 @@ pub(super) fn room_size(telling: &Telling, dice: &mut Dice) -> String {
         thought.push("The floor fills that rectangle.".to_owned());
     }
     thought.join(" ")
+}
+
+/// Length and width of the rectangle around the outline that runs along its longest wall, metres.
+fn along_the_longest_wall(outline: &[Vec2]) -> Vec2 {
+    let walls = polygon::edges(outline).map(|(from, to)| to - from);
+    let longest = walls.max_by(|a, b| a.length_squared().total_cmp(&b.length_squared()));
+    let direction = longest.unwrap_or(Vec2::X).normalize_or(Vec2::X);
+    let corners = polygon::bounding_rectangle(outline, direction, 0.0);
+    vec2(corners[0].distance(corners[1]), corners[1].distance(corners[2]))
 }
 
 pub(super) fn appearance_order(
@@ -258,12 +268,10 @@ pub(super) fn direction_by_camera(
     let (a, b) = (&target.category, &reference.category);
     let mut thought = vec![opening(dice), telling.sighting(target, dice), telling.sighting(reference, dice)];
     if let Some(camera) = telling.showing.sights.scene.cameras.get(telling.showing.camera()) {
-        let [here, there] =
-            [reference, target].map(|object| camera.pose.inverse_transform_point(object.bounds.center));
         let forward = camera.pose.transform_point(Vec3::Z) - camera.pose.translation;
         let away = forward.truncate().normalize_or_zero();
-        let apart = target.bounds.center - reference.bounds.center;
-        let (depth, side) = (apart.truncate().dot(away), there.x - here.x);
+        let apart = (target.bounds.center - reference.bounds.center).truncate();
+        let (depth, side) = (apart.dot(away), apart.dot(-away.perp()));
         thought.push(format!(
             "Seen from the camera, the {a} is {} m to the {} of the {b} and {} m {}.",
             metres(side.abs()),

@@ -1,0 +1,189 @@
+//! Thoughts must lead to the answer and to no other.
+
+use super::*;
+use crate::samples::Reason;
+
+/// Numbers in a text that stand before this unit.
+fn numbers_before(text: &str, unit: &str) -> Vec<f64> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is_unit = |word: &str| word.trim_end_matches([',', '.']) == unit;
+    words.windows(2).filter(|pair| is_unit(pair[1])).filter_map(|pair| pair[0].parse().ok()).collect()
+}
+
+/// The last sentence.
+fn last_sentence(thought: &str) -> &str {
+    let thought = thought.trim_end_matches('.');
+    thought.rfind(". ").map_or(thought, |at| &thought[at + 2..])
+}
+
+#[test]
+fn numbers_of_a_thought_add_up_to_the_answer() {
+    let mut checked = 0;
+    for (_, candidate) in questions() {
+        let (thought, answer) = (&candidate.thought, candidate.answer_text());
+        match candidate.question_type {
+            QuestionType::AbsoluteDistance => {
+                assert!(last_sentence(thought).ends_with(&format!(" {answer} m")), "{thought} {answer}");
+                let middles = thought.split("middles are about ").nth(1).unwrap();
+                let middles: f64 = middles.split(' ').next().unwrap().parse().unwrap();
+                let answer: f64 = answer.parse().unwrap();
+                // Said to be smaller only where it is.
+                assert!(middles >= answer, "{thought}");
+                assert!(middles > answer || !thought.contains("closest points"), "{thought}");
+            }
+            QuestionType::ObjectSize => {
+                let sides = numbers_before(thought, "cm");
+                assert_eq!(sides.len(), 3, "{thought}");
+                let longest = sides.iter().copied().fold(0.0, f64::max);
+                assert_eq!(longest, answer.parse::<f64>().unwrap(), "{thought}");
+                let named = last_sentence(thought);
+                for (word, unit) in [("width", "cm wide"), ("depth", "cm deep"), ("height", "cm high")] {
+                    if named.contains(word) {
+                        assert!(thought.contains(&format!("{answer} {unit}")), "{thought}");
+                    }
+                }
+            }
+            QuestionType::ObjectCount => {
+                let name = &names(&candidate)[0];
+                let count: usize = answer.parse().unwrap();
+                let one_by_one = |i: usize| thought.contains(&format!("{name} {i} is in "));
+                assert!((1..=count).all(one_by_one) && !one_by_one(count + 1), "{thought}");
+            }
+            QuestionType::RoomSize => {
+                let area: f64 = answer.parse().unwrap();
+                let sides = numbers_before(thought, "m");
+                let [one, other] = sides[..] else { panic!("two sides: {thought}") };
+                let rounding = (one + other) * 0.05 + 0.06;
+                if thought.contains("fills that rectangle") {
+                    assert!((one * other - area).abs() < rounding, "{thought} {area}");
+                } else {
+                    let rectangle = numbers_before(thought, "square")[0];
+                    assert!(
+                        (one * other - rectangle).abs() < rounding && rectangle > area,
+                        "{thought} {area}"
+                    );
+                }
+            }
+            _ => continue,
+        }
+        checked += 1;
+    }
+    assert!(checked > 700, "{checked}");
+}
+
+#[test]
+fn thoughts_about_choices_name_the_right_one() {
+    let mut checked = 0;
+    for (_, candidate) in questions() {
+        let (thought, answer) = (&candidate.thought, candidate.answer_text());
+        match candidate.question_type {
+            QuestionType::RelativeDistance => {
+                let names = names(&candidate);
+                let options = &names[..names.len() - 1];
+                let list = thought.split([':', '?']).next_back().unwrap().split(". ").next().unwrap();
+                let gaps: Vec<(f64, &str)> = list
+                    .split(", ")
+                    .map(|part| {
+                        let part = part.trim().strip_prefix("the ").unwrap().strip_suffix(" m").unwrap();
+                        let (name, gap) = part.rsplit_once(' ').unwrap();
+                        (gap.parse().unwrap(), name)
+                    })
+                    .collect();
+                assert_eq!(gaps.iter().map(|(_, name)| *name).collect::<Vec<_>>(), options);
+                let least = gaps.iter().map(|(gap, _)| *gap).fold(f64::INFINITY, f64::min);
+                let nearest: Vec<_> = gaps.iter().filter(|(gap, _)| *gap == least).collect();
+                assert_eq!(nearest.len(), 1, "{thought}");
+                assert_eq!(nearest[0].1, answer, "{thought}");
+                let conclusion = last_sentence(thought);
+                let named: Vec<&String> = options
+                    .iter()
+                    .filter(|name| {
+                        conclusion.contains(&format!("the {name} is"))
+                            || conclusion.starts_with(&format!("The {name} has"))
+                    })
+                    .collect();
+                assert_eq!(named, [answer], "{conclusion}");
+            }
+            QuestionType::RelativeDirection => {
+                let conclusion = last_sentence(thought);
+                let word = conclusion.rsplit(' ').next().unwrap();
+                assert_eq!(word, answer, "{thought}");
+                for side in ["left", "right"] {
+                    let other = if side == "left" { "right" } else { "left" };
+                    if answer.ends_with(side) {
+                        assert!(!thought.contains(&format!("degrees to the {other}")), "{thought}");
+                        assert!(!thought.contains(&format!("m to the {other} of the")), "{thought}");
+                    }
+                }
+                if candidate.data_type == DataType::SingleImage {
+                    let nearer = thought.contains(" nearer.");
+                    assert!(!(answer.starts_with("front") && !nearer), "{thought}");
+                    assert!(!(answer.starts_with("back") && nearer), "{thought}");
+                } else if let Some(turn) = numbers_before(thought, "degrees").first() {
+                    let behind = if candidate.question.contains("quadrants") { 90.0 } else { 135.0 };
+                    assert_eq!(
+                        answer.starts_with("back"),
+                        *turn > behind && answer != "left" && answer != "right"
+                    );
+                } else {
+                    panic!("no angle: {thought}");
+                }
+            }
+            QuestionType::AppearanceOrder => {
+                let Reason::AppearanceOrder { first_frames, .. } = &candidate.reason else {
+                    panic!("an order")
+                };
+                let expected: Vec<String> = answer
+                    .split(", ")
+                    .zip(first_frames)
+                    .map(|(name, frame)| format!("the {name} in frame {}", frame + 1))
+                    .collect();
+                assert!(first_frames.is_sorted());
+                assert_eq!(last_sentence(thought), format!("Sorted by time: {}", expected.join(", ")));
+            }
+            _ => continue,
+        }
+        checked += 1;
+    }
+    assert!(checked > 700, "{checked}");
+}
+
+#[test]
+fn thoughts_say_where_things_are_seen() {
+    let mut checked = 0;
+    for (filmed, candidate) in questions() {
+        for sentence in candidate.thought.split(". ") {
+            // "… on the left of view 3, …": there something named in the sentence is seen.
+            let Some((side, rest)) = ["left", "right"]
+                .iter()
+                .find_map(|side| Some((*side, sentence.split_once(&format!("n the {side} of "))?.1)))
+            else {
+                continue;
+            };
+            let mut words = rest.split([' ', ',', '.']);
+            let camera = match words.next() {
+                Some("view" | "frame") => {
+                    candidate.cameras[words.next().unwrap().parse::<usize>().unwrap() - 1]
+                }
+                _ => candidate.cameras[0],
+            };
+            let named = names(&candidate);
+            let longest = named.iter().filter(|name| {
+                sentence.contains(&format!("he {name} ")) || sentence.contains(&format!("the {name},"))
+            });
+            let name = longest.max_by_key(|name| name.len()).unwrap_or_else(|| panic!("{sentence}"));
+            let id = filmed.the(&candidate, name).id;
+            let columns: Vec<f32> = (0..filmed.instances[camera].len())
+                .filter(|&at| filmed.instances[camera][at] == id)
+                .map(|at| (at % WIDTH as usize) as f32 + 0.5)
+                .collect();
+            assert!(!columns.is_empty(), "{sentence}");
+            let low = columns.iter().copied().fold(f32::INFINITY, f32::min);
+            let high = columns.iter().copied().fold(0.0, f32::max);
+            let middle = (low + high) / 2.0 / WIDTH as f32;
+            assert!(if side == "left" { middle < 0.34 } else { middle > 0.66 }, "{middle}: {sentence}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 500, "{checked}");
+}
