@@ -51,8 +51,8 @@ pub fn run(args: &FolderArgs) -> anyhow::Result<()> {
     }
     match faults.len() {
         0 => eprintln!("{folder}: {rows} rows and {images} images are sound"),
-        1 => bail!("{folder} has 1 fault; correct what it names, or build the data set anew"),
-        count => bail!("{folder} has {count} faults; correct what they name, or build the data set anew"),
+        1 => bail!("{folder} has 1 fault; correct the line named, or build the data set anew"),
+        count => bail!("{folder} has {count} faults; correct the lines named, or build the data set anew"),
     }
     Ok(())
 }

@@ -191,10 +191,12 @@ fn info_fault(message: String) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Pose;
     use crate::samples::{
         ColdStartSample, Counts, DataType, DatasetInfo, Evidence, GroundedBox, GroundingSample, QuestionType,
         Reason, Segment,
     };
+    use crate::scenes::{Camera, scannet_intrinsics};
     use std::fs;
 
     fn row(id: u64, image: &str, bbox_2d: [i64; 4]) -> String {
@@ -372,12 +374,18 @@ mod tests {
         assert_found(&messages(root), &expected);
     }
 
+    fn scene_camera() -> Camera {
+        let pose = Pose { rotation: glam::Quat::IDENTITY, translation: glam::Vec3::ZERO };
+        Camera { pose, intrinsics: scannet_intrinsics(8, 8), time: None }
+    }
+
     #[test]
     fn evidence_must_refer_to_what_is_there_and_give_the_answer() {
         let folder = folder_with_images();
         let root = folder.path();
         let mut scene = crate::scenes::rooms::generate(7, 0, &Default::default());
         scene.name = "a".to_owned();
+        scene.cameras = vec![scene_camera()];
         let known = scene.objects[0].id;
         let unknown = scene.objects.iter().map(|object| object.id).max().unwrap() + 1;
         fs::create_dir_all(root.join(names::SCENES)).unwrap();
