@@ -1,13 +1,12 @@
 //! How answers are scored: localization by intersection over union, numbers by mean relative accuracy; how far one
-//! comes without looking; and what of a difference is chance.
+//! comes without looking; what of a difference is chance; and the questions of the published benchmarks.
 
-mod blind;
+pub mod blind;
 mod localization;
 mod relative_accuracy;
 pub mod sets;
 mod statistics;
 
-pub use blind::{BlindType, CHOICE_SOLVED, NUMBER_SOLVED, SHOWN_ANSWERS, Verdict, blind_baselines};
 pub(crate) use localization::pixel_box;
 pub use localization::{AverageBox, LocalizationScore, score_localization};
 pub use relative_accuracy::mean_relative_accuracy;

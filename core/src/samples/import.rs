@@ -90,7 +90,7 @@ fn without_marks(text: &mut String) {
 }
 
 fn image_count(data_type: DataType, count: usize) -> Option<String> {
-    super::check::image_count_fault(data_type, count)
+    super::check::image_count_fault(count, data_type)
 }
 
 impl Released for GroundingSample {
@@ -139,6 +139,7 @@ impl Released for SpatialSample {
         if self.options.as_ref().is_some_and(Vec::is_empty) {
             self.options = None;
         }
+        self.answer = self.answer.trim().to_owned();
         spatial_faults(self)
     }
 }

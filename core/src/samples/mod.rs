@@ -44,7 +44,7 @@ mod stats;
 
 pub use caption::{CAPTION_OBJECTS, NEAR_M, caption};
 #[cfg(not(target_arch = "wasm32"))]
-pub use check::{CheckReport, Fault, check};
+pub use check::{CheckReport, Checked, Fault, check, check_and_read};
 pub use colors::label_color;
 #[cfg(not(target_arch = "wasm32"))]
 pub use dataset::{Counts, Dataset, DatasetError, DatasetInfo, JsonlReader, JsonlWriter, Split, names};

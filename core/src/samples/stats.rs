@@ -1,6 +1,6 @@
 //! What a data set holds, in numbers.
 
-use super::{Dataset, Split};
+use super::{Counts, Dataset, Split};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,7 +18,9 @@ pub struct Statistics {
 /// The numbers of one part.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PartStatistics {
+    /// Localization questions.
     pub questions: usize,
+    /// Different images that rows of any kind show.
     pub images: usize,
     pub boxes: usize,
     /// Boxes by label.
@@ -28,9 +30,11 @@ pub struct PartStatistics {
     /// Boxes by their share of the image's area: below the first of [`BOX_SHARE_BORDERS`], between it and the
     /// second, …, from the last on. Boxes whose image cannot be read are left out.
     pub box_shares: [usize; BOX_SHARE_BORDERS.len() + 1],
-    /// Spatial questions by `data_type/question_type`.
+    /// Spatial questions.
+    pub spatial: usize,
+    /// Spatial questions by modality and type: `data_type/question_type`.
     pub question_types: BTreeMap<String, usize>,
-    pub cold_start_rows: usize,
+    pub cold_start: usize,
     pub foundation_rows: usize,
     /// Objects in foundation rows by label.
     pub foundation_categories: BTreeMap<String, usize>,
@@ -54,18 +58,18 @@ fn part(dataset: &Dataset, split: &Split) -> PartStatistics {
         .chain(split.cold_start.iter().flat_map(|row| row.image.iter().map(String::as_str)))
         .chain(split.foundation.iter().map(|row| row.image.as_str()))
         .collect();
+    let mut counts = Counts::default();
+    split.spatial.iter().for_each(|row| counts.add_spatial(row));
 
     let mut numbers = PartStatistics {
         questions: split.grounding.len(),
         images: images.len(),
-        cold_start_rows: split.cold_start.len(),
+        spatial: counts.spatial,
+        question_types: counts.question_types,
+        cold_start: split.cold_start.len(),
         foundation_rows: split.foundation.len(),
         ..PartStatistics::default()
     };
-    for row in &split.spatial {
-        let key = format!("{}/{}", row.data_type.name(), row.question_type.name());
-        *numbers.question_types.entry(key).or_default() += 1;
-    }
     for row in &split.grounding {
         numbers.boxes += row.answer.len();
         *numbers.boxes_per_question.entry(row.answer.len()).or_default() += 1;
@@ -104,5 +108,21 @@ mod tests {
         assert_eq!(numbers.boxes_per_question, BTreeMap::from([(2, 2)]));
         assert_eq!(numbers.categories["tv"], 2);
         assert_eq!(numbers.box_shares, [0, 2, 0, 0, 0, 0, 2]);
+    }
+
+    #[test]
+    fn spatial_rows_are_counted_by_modality_and_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = r#"{"question_id":1,"question":"?","options":null,"answer":"3","image":["a.png","b.png"],"question_type":"object count","data_type":"video"}"#;
+        let rows = [row, row, &row.replace("video", "multi_view").replace("b.png", "c.png")].join("\n");
+        std::fs::write(folder.path().join(names::SPATIAL), rows).unwrap();
+        let cold_start =
+            r#"{"question_id":1,"prompt":"?","solution":"","image":["d.png"],"data_type":"video"}"#;
+        std::fs::write(folder.path().join(names::COLD_START_VALIDATION), cold_start).unwrap();
+        let Statistics { train, validation } = statistics(&Dataset::open(folder.path()).unwrap());
+        assert_eq!((train.spatial, train.cold_start, train.images), (3, 0, 3));
+        let by_type = [("multi_view/object count", 1), ("video/object count", 2)];
+        assert_eq!(train.question_types, by_type.map(|(name, count)| (name.to_owned(), count)).into());
+        assert_eq!((validation.spatial, validation.cold_start, validation.images), (0, 1, 1));
     }
 }

@@ -1,9 +1,33 @@
 //! `spatial-ladder data build`: from scenes to a data set folder.
 
-use super::{BuildArgs, progress_bar};
+use super::progress_bar;
 use crate::cli::interrupt;
+use clap::Args;
 use spatial_ladder::questions::{self, BuildRequest, QuestionConfig, SourceSpec};
 use spatial_ladder::samples::Counts;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Where scenes come from: rooms:COUNT, vsi-meta:FILE, scannet:PATH, arkitscenes:PATH or scannetpp:PATH
+    #[arg(long, value_name = "SPEC")]
+    source: String,
+    /// Folder to write; must not exist yet, or be empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A TOML file, or a preset: default, spatialladder-26k, viewspatial, vsi, climb, foundation
+    #[arg(long, value_name = "FILE", default_value = "default")]
+    config: String,
+    /// The same source, config and seed give the same bytes
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Use at most this many scenes of the source
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Leave out scenes that cannot be read, and list them, instead of stopping
+    #[arg(long)]
+    skip_bad: bool,
+}
 
 pub fn run(args: &BuildArgs) -> anyhow::Result<()> {
     let source: SourceSpec = args.source.parse()?;

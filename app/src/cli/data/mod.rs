@@ -21,37 +21,15 @@ pub struct DataArgs {
 #[derive(Debug, Subcommand)]
 enum DataCommand {
     /// Make questions from scenes and write them as a data set folder
-    Build(BuildArgs),
+    Build(build::BuildArgs),
     /// Count what a data set holds
     Stats(FolderArgs),
-    /// Look for broken rows, boxes and images, and for questions that need no looking; exit code 1 for faults
+    /// Look for broken rows, boxes and images, and for questions answered without looking; exit code 1 for faults
     Check(FolderArgs),
     /// Take over a data set in the released files, or look through the files of a benchmark
     Import(exchange::ImportArgs),
     /// Write a data set in the released files, or as Parquet
     Export(exchange::ExportArgs),
-}
-
-#[derive(Debug, Args)]
-struct BuildArgs {
-    /// Where scenes come from: rooms:COUNT, vsi-meta:FILE, scannet:PATH, arkitscenes:PATH or scannetpp:PATH
-    #[arg(long, value_name = "SPEC")]
-    source: String,
-    /// Folder to write; must not exist yet, or be empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// A TOML file, or a preset: default, spatialladder-26k, viewspatial, vsi, climb, foundation
-    #[arg(long, value_name = "FILE", default_value = "default")]
-    config: String,
-    /// The same source, config and seed give the same bytes
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Use at most this many scenes of the source
-    #[arg(long)]
-    limit: Option<usize>,
-    /// Leave out scenes that cannot be read, and list them, instead of stopping
-    #[arg(long)]
-    skip_bad: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! `spatial-ladder data stats`: what a data set holds, as a table.
+//! `spatial-ladder data stats`: the numbers of both parts of a data set, side by side.
 
 use super::{FolderArgs, print, print_json};
 use spatial_ladder::samples::{self, BOX_SHARE_BORDERS, Dataset, PartStatistics};
@@ -19,14 +19,10 @@ fn table(train: &PartStatistics, validation: &PartStatistics) -> String {
         Row::numbers("images", train.images, validation.images),
         Row::numbers("localization questions", train.questions, validation.questions),
         Row::numbers("boxes", train.boxes, validation.boxes),
-        Row::numbers("spatial questions", sum(&train.question_types), sum(&validation.question_types)),
-        Row::numbers("cold-start rows", train.cold_start_rows, validation.cold_start_rows),
+        Row::numbers("spatial questions", train.spatial, validation.spatial),
+        Row::numbers("cold-start rows", train.cold_start, validation.cold_start),
         Row::numbers("foundation rows", train.foundation_rows, validation.foundation_rows),
     ];
-    if sum(&train.question_types) + sum(&validation.question_types) > 0 {
-        rows.push(Row::heading("spatial questions", "", ""));
-        rows.extend(bars(&train.question_types, &validation.question_types, false));
-    }
     if train.boxes + validation.boxes > 0 {
         let named = |numbers: &BTreeMap<usize, usize>| {
             numbers.iter().map(|(key, count)| (format!("{key:>2}"), *count)).collect::<BTreeMap<_, _>>()
@@ -37,6 +33,10 @@ fn table(train: &PartStatistics, validation: &PartStatistics) -> String {
         rows.extend(share_rows(train, validation));
         rows.push(Row::heading("boxes by category", "", ""));
         rows.extend(bars(&train.categories, &validation.categories, true));
+    }
+    if train.spatial + validation.spatial > 0 {
+        rows.push(Row::heading("spatial questions by type", "", ""));
+        rows.extend(bars(&train.question_types, &validation.question_types, false));
     }
     if train.foundation_rows + validation.foundation_rows > 0 {
         rows.push(Row::heading("objects in foundation rows", "", ""));
@@ -49,10 +49,6 @@ fn table(train: &PartStatistics, validation: &PartStatistics) -> String {
         text.push('\n');
         text
     })
-}
-
-fn sum(counts: &BTreeMap<String, usize>) -> usize {
-    counts.values().sum()
 }
 
 struct Row {
@@ -126,12 +122,18 @@ mod tests {
             boxes: 4,
             categories: BTreeMap::from([("bed".to_owned(), 1), ("tv".to_owned(), 3)]),
             boxes_per_question: BTreeMap::from([(1, 2), (2, 1)]),
+            spatial: 7,
+            question_types: BTreeMap::from([("video/room size".to_owned(), 7)]),
             box_shares: [0, 0, 4, 0, 0, 0, 0],
             ..PartStatistics::default()
         };
         let text = table(&train, &PartStatistics::default());
         assert!(text.find("  tv").unwrap() < text.find("  bed").unwrap(), "{text}");
         assert!(text.contains("below 1") && text.contains("2 to 5") && text.contains("from 50"), "{text}");
+        assert!(
+            text.lines().any(|line| line.starts_with("  video/room size") && line.contains(" 7 ")),
+            "{text}"
+        );
         let column = text.lines().next().unwrap().find("train").unwrap() + "train".len();
         assert_eq!(text.lines().nth(3).unwrap().chars().nth(column - 1), Some('4'), "{text}");
     }

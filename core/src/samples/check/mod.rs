@@ -1,25 +1,31 @@
 //! Finds what is wrong with a data set folder before training does.
 
+mod agreement;
+mod cold_start;
+mod evidence;
+mod foundation;
+mod grounding;
+mod images;
+mod rows;
 mod spatial;
 
-pub(super) use spatial::{image_count_fault, spatial_faults};
+pub(super) use images::image_count_fault;
+pub(super) use spatial::faults as spatial_faults;
 
-use super::files::FileError;
-use super::{
-    ColdStartSample, Counts, DatasetError, DatasetInfo, Evidence, FoundationSample, GroundingSample,
-    JsonlReader, SpatialSample, names,
-};
-use image::GrayImage;
+use super::{Dataset, DatasetError, SpatialSample, names};
+use evidence::SceneFacts;
+use images::ImageSizes;
 use rayon::prelude::*;
+use rows::{Place, Rows};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Component, Path};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What [`check`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
+    /// Of all files together, evidence among them; broken lines are not counted.
     pub rows: usize,
     /// Different images that the rows name.
     pub images: usize,
@@ -39,352 +45,161 @@ pub struct Fault {
     pub message: String,
 }
 
-/// Checks rows, ids, labels, boxes and images of a data set folder. `progress` is told how many images of how
-/// many are done.
+/// A checked data set.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    pub report: CheckReport,
+    /// All rows that can be read, those with faults among them.
+    pub dataset: Dataset,
+}
+
+/// [`check_and_read`] for whoever needs only the report.
 ///
 /// # Errors
-/// Only when the folder cannot be read at all; everything else is a [`Fault`].
+/// Only when the folder is no data set.
 pub fn check(
     root: &Path,
     progress: &(dyn Fn(usize, usize) + Sync),
     cancel: &AtomicBool,
 ) -> Result<CheckReport, DatasetError> {
+    Ok(check_and_read(root, progress, cancel)?.report)
+}
+
+/// Checks a data set folder: each row for itself, the images, scenes and questions that rows name, what rows must
+/// agree on, and the numbers of `dataset.json`. `progress` is told how many images of how many are done.
+///
+/// # Errors
+/// Only when the folder is no data set; everything else is a [`Fault`].
+pub fn check_and_read(
+    root: &Path,
+    progress: &(dyn Fn(usize, usize) + Sync),
+    cancel: &AtomicBool,
+) -> Result<Checked, DatasetError> {
     if !names::ROWS.iter().any(|name| root.join(name).is_file()) {
         return Err(DatasetError::NotADataset { path: root.to_owned() });
     }
-    let mut checker = Checker::default();
-    let grounding = [names::GROUNDING, names::GROUNDING_VALIDATION];
-    let grounding = grounding.map(|name| checker.read::<GroundingSample>(root, name));
-    let spatial = [names::SPATIAL, names::SPATIAL_VALIDATION];
-    let spatial = spatial.map(|name| checker.read::<SpatialSample>(root, name));
-    let cold_start = [names::COLD_START, names::COLD_START_VALIDATION];
-    let cold_start = cold_start.map(|name| checker.read::<ColdStartSample>(root, name));
-    let evidence = checker.read::<Evidence>(root, names::EVIDENCE);
-    let foundation = [names::FOUNDATION, names::FOUNDATION_VALIDATION];
-    let foundation = foundation.map(|name| checker.read::<FoundationSample>(root, name));
-    let rows = Rows { grounding, spatial, cold_start, foundation };
-
+    let mut faults = Vec::new();
+    let rows = Rows::read(root, &mut faults);
+    let places = rows.places();
     let images: BTreeSet<&str> =
-        [0, 1].into_iter().flat_map(|part| rows.images(part)).map(|(image, _)| image).collect();
+        places.iter().flat_map(|place| place.images.iter().map(String::as_str)).collect();
     let images: Vec<&str> = images.into_iter().collect();
-    let done = AtomicUsize::new(0);
-    let sizes: Sizes = images
-        .par_iter()
-        .filter(|_| !cancel.load(Ordering::Relaxed))
-        .map(|&image| {
-            let size = decode(root, image).map(|pixels| (pixels.width(), pixels.height()));
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, images.len());
-            (image, size)
-        })
-        .collect();
+    let (sizes, problems) = images::measure(root, &images, progress, cancel);
 
+    faults.extend(image_faults(&places, &problems));
+    faults.extend(agreement::id_faults(&places));
+    faults.extend(agreement::part_faults(&places));
+    faults.extend(row_faults(root, &rows, &sizes, cancel));
+    let info = agreement::read_info(root).unwrap_or_else(|fault| {
+        faults.push(fault);
+        None
+    });
+    if let Some(info) = &info {
+        faults.extend(agreement::count_faults(info, &rows));
+    }
+    faults.sort();
+    faults.dedup();
+    let report = CheckReport {
+        rows: rows.len(),
+        images: images.len(),
+        complete: !cancel.load(Ordering::Relaxed),
+        faults,
+    };
+    Ok(Checked { report, dataset: rows.into_dataset(root, info) })
+}
+
+/// Each image that cannot be used, named once: by the first row that needs it.
+fn image_faults(places: &[Place<'_>], problems: &HashMap<&str, String>) -> Vec<Fault> {
+    let mut needed: BTreeMap<&str, (&Place<'_>, usize)> = BTreeMap::new();
+    for place in places {
+        let different: BTreeSet<&str> = place.images.iter().map(String::as_str).collect();
+        for image in different.into_iter().filter(|image| problems.contains_key(image)) {
+            needed.entry(image).or_insert((place, 0)).1 += 1;
+        }
+    }
+    let fault = |(image, (place, rows)): (&str, (&Place<'_>, usize))| {
+        let others = match rows - 1 {
+            0 => String::new(),
+            1 => " (1 more row needs it)".to_owned(),
+            more => format!(" ({more} more rows need it)"),
+        };
+        place.fault(format!("{}{others}", problems[image]))
+    };
+    needed.into_iter().map(fault).collect()
+}
+
+/// What is wrong with single rows, and with what they refer to.
+fn row_faults(root: &Path, rows: &Rows, sizes: &ImageSizes<'_>, cancel: &AtomicBool) -> Vec<Fault> {
+    let mut faults = Vec::new();
     for row in rows.grounding.iter().flatten() {
-        checker.grounding(row, &sizes);
+        faults.extend(grounding::faults(&row.sample, sizes).into_iter().map(|message| row.fault(message)));
     }
-    for part in 0..2 {
-        checker.join(&rows.spatial[part], &rows.grounding[part]);
-        checker.cold_start(&rows.cold_start[part], &rows.spatial[part], &sizes);
+    let mut questions: HashMap<u64, &SpatialSample> = HashMap::new();
+    for row in rows.spatial.iter().flatten() {
+        questions.entry(row.sample.question_id).or_insert(&row.sample);
+        faults.extend(spatial::faults(&row.sample).into_iter().map(|message| row.fault(message)));
     }
-    checker.spatial(&rows.spatial[0], &sizes);
-    checker.spatial(&rows.spatial[1], &sizes);
-    let all: Vec<_> = rows.spatial.iter().flatten().collect();
-    checker.evidence(root, &evidence, &all);
+    for row in rows.cold_start.iter().flatten() {
+        let question = questions.get(&row.sample.question_id).copied();
+        let messages = cold_start::faults(&row.sample, question);
+        faults.extend(messages.into_iter().map(|message| row.fault(message)));
+    }
     let of_foundation: Vec<Fault> = rows
         .foundation
         .par_iter()
         .flatten()
         .filter(|_| !cancel.load(Ordering::Relaxed))
         .flat_map_iter(|row| {
-            foundation_faults(root, &row.sample, &sizes).into_iter().map(|message| row.fault(message))
+            let messages = foundation::faults(root, &row.sample, sizes);
+            messages.into_iter().map(|message| row.fault(message))
         })
         .collect();
-    checker.faults.extend(of_foundation);
-    checker.parts(&rows);
-    checker.counts(root, &rows)?;
-    checker.faults.sort();
-    checker.faults.dedup();
-    Ok(CheckReport {
-        rows: rows.len(),
-        images: images.len(),
-        complete: !cancel.load(Ordering::Relaxed),
-        faults: checker.faults,
-    })
+    faults.extend(of_foundation);
+    faults.extend(evidence_faults(root, rows, &questions, cancel));
+    faults
 }
 
-/// The size of each image, or what is wrong with it.
-type Sizes<'a> = HashMap<&'a str, Result<(u32, u32), String>>;
-
-/// Training and held-out rows of each kind.
-struct Rows {
-    grounding: [Vec<Row<GroundingSample>>; 2],
-    spatial: [Vec<Row<SpatialSample>>; 2],
-    cold_start: [Vec<Row<ColdStartSample>>; 2],
-    foundation: [Vec<Row<FoundationSample>>; 2],
+/// Reads each scene that evidence names once, and checks the evidence against it.
+fn evidence_faults(
+    root: &Path,
+    rows: &Rows,
+    questions: &HashMap<u64, &SpatialSample>,
+    cancel: &AtomicBool,
+) -> Vec<Fault> {
+    let names: HashSet<&str> = rows.evidence.iter().map(|row| row.sample.scene.as_str()).collect();
+    let scenes: HashMap<&str, Result<SceneFacts, String>> = names
+        .into_par_iter()
+        .filter(|_| !cancel.load(Ordering::Relaxed))
+        .map(|name| (name, SceneFacts::read(root, name)))
+        .collect();
+    let mut faults = Vec::new();
+    let mut lines: HashMap<u64, usize> = HashMap::new();
+    for row in &rows.evidence {
+        let id = row.sample.question_id;
+        if let Some(line) = lines.insert(id, row.line) {
+            faults.push(row.fault(format!("question_id {id} has evidence on line {line} already")));
+        }
+        if let Some(scene) = scenes.get(row.sample.scene.as_str()) {
+            let messages = evidence::faults(&row.sample, questions.get(&id).copied(), scene);
+            faults.extend(messages.into_iter().map(|message| row.fault(message)));
+        }
+    }
+    faults
 }
 
-impl Rows {
-    fn len(&self) -> usize {
-        let count = |part: usize| {
-            self.grounding[part].len()
-                + self.spatial[part].len()
-                + self.cold_start[part].len()
-                + self.foundation[part].len()
-        };
-        count(0) + count(1)
-    }
-
-    /// The images of a part, each as often as rows name it, with the row's file and line.
-    fn images(&self, part: usize) -> impl Iterator<Item = (&str, (&'static str, usize))> {
-        fn of<'a, T>(
-            rows: &'a [Row<T>],
-            images: fn(&'a T) -> &'a [String],
-        ) -> impl Iterator<Item = (&'a str, (&'static str, usize))> {
-            rows.iter().flat_map(move |row| {
-                images(&row.sample).iter().map(|image| (image.as_str(), (row.file, row.line)))
-            })
-        }
-        let foundation = self.foundation[part].iter();
-        of(&self.grounding[part], |row| row.image.as_slice())
-            .chain(of(&self.spatial[part], |row| row.image.as_slice()))
-            .chain(of(&self.cold_start[part], |row| row.image.as_slice()))
-            .chain(foundation.map(|row| (row.sample.image.as_str(), (row.file, row.line))))
-    }
-}
-
-/// A row and where it stands.
-struct Row<T> {
-    file: &'static str,
-    line: usize,
-    sample: T,
-}
-
-impl<T> Row<T> {
-    fn fault(&self, message: String) -> Fault {
-        Fault { file: self.file.to_owned(), line: Some(self.line), message }
-    }
-}
-
-#[derive(Default)]
-struct Checker {
-    faults: Vec<Fault>,
-    /// Where each question id was first seen.
-    ids: HashMap<u64, (&'static str, usize)>,
-}
-
-impl Checker {
-    fn read<T: DeserializeOwned>(&mut self, root: &Path, file: &'static str) -> Vec<Row<T>> {
-        let path = root.join(file);
-        if !path.exists() {
-            return Vec::new();
-        }
-        let mut rows = Vec::new();
-        let reader = match JsonlReader::<T>::open(&path) {
-            Ok(reader) => reader,
-            Err(error) => {
-                self.faults.push(Fault { file: file.to_owned(), line: None, message: error.to_string() });
-                return rows;
-            }
-        };
-        for row in reader {
-            match row {
-                Ok((line, sample)) => rows.push(Row { file, line, sample }),
-                Err(DatasetError::Row { line, message, .. }) => {
-                    self.faults.push(Fault { file: file.to_owned(), line: Some(line), message });
-                }
-                Err(error) => {
-                    self.faults.push(Fault { file: file.to_owned(), line: None, message: error.to_string() });
-                    break;
-                }
-            }
-        }
-        rows
-    }
-
-    fn grounding(&mut self, row: &Row<GroundingSample>, sizes: &Sizes) {
-        let sample = &row.sample;
-        let mut messages = Vec::new();
-        if let Some((file, line)) = self.ids.insert(sample.question_id, (row.file, row.line)) {
-            messages.push(format!("question_id {} is that of {file}, line {line}", sample.question_id));
-        }
-        if sample.question.trim().is_empty() {
-            messages.push("the question is empty".to_owned());
-        }
-        if sample.answer.is_empty() {
-            messages.push("the answer has no box".to_owned());
-        }
-        messages.extend(spatial::image_count_fault(sample.data_type, sample.image.len()));
-        for image in &sample.image {
-            if let Some(Err(problem)) = sizes.get(image.as_str()) {
-                messages.push(problem.clone());
-            }
-        }
-        // Of several images a row does not say which one a box lies in.
-        let size = match sample.image.as_slice() {
-            [image] => sizes.get(image.as_str()).and_then(|size| size.as_ref().ok()),
-            _ => None,
-        };
-        for answer in &sample.answer {
-            if answer.label.trim().is_empty() {
-                messages.push(format!("the box {:?} has no label", answer.bbox_2d));
-            }
-            messages
-                .extend(box_fault(answer.bbox_2d, size).map(|fault| format!("{}: {fault}", answer.label)));
-        }
-        self.faults.extend(messages.into_iter().map(|message| row.fault(message)));
-    }
-
-    /// No scene may be both trained on and held out.
-    fn parts(&mut self, rows: &Rows) {
-        let scenes = |part: usize| -> BTreeMap<String, (&'static str, usize)> {
-            rows.images(part)
-                .filter_map(|(image, place)| Some((Path::new(image).parent()?.to_str()?.to_owned(), place)))
-                .collect()
-        };
-        let trained = scenes(0);
-        for (scene, (file, line)) in scenes(1) {
-            if trained.contains_key(&scene) {
-                let message = format!("images of {scene} are both trained on and held out");
-                self.faults.push(Fault { file: file.to_owned(), line: Some(line), message });
-            }
-        }
-    }
-
-    /// `dataset.json` must agree with the rows.
-    fn counts(&mut self, root: &Path, rows: &Rows) -> Result<(), DatasetError> {
-        let info = match DatasetInfo::read(root) {
-            Ok(Some(info)) => info,
-            Ok(None) => return Ok(()),
-            Err(DatasetError::Info { message, .. }) => {
-                self.faults.push(Fault { file: names::INFO.to_owned(), line: None, message });
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        for (part, (name, stated)) in
-            [("train", &info.train), ("validation", &info.validation)].iter().enumerate()
-        {
-            let mut counted = Counts::default();
-            for row in &rows.grounding[part] {
-                counted.add_grounding(&row.sample);
-            }
-            for row in &rows.spatial[part] {
-                counted.add_spatial(&row.sample);
-            }
-            counted.cold_start = rows.cold_start[part].len();
-            counted.foundation = rows.foundation[part].len();
-            for (what, stated, counted) in [
-                ("localization rows", stated.grounding, counted.grounding),
-                ("boxes", stated.boxes, counted.boxes),
-                ("spatial questions", stated.spatial, counted.spatial),
-                ("cold-start rows", stated.cold_start, counted.cold_start),
-                ("foundation rows", stated.foundation, counted.foundation),
-            ] {
-                if stated != counted {
-                    let message = format!("states {stated} {what} in {name}, but there are {counted}");
-                    self.faults.push(Fault { file: names::INFO.to_owned(), line: None, message });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn foundation_faults(root: &Path, sample: &FoundationSample, sizes: &Sizes) -> Vec<String> {
-    let mut messages = Vec::new();
-    let stated = (sample.width, sample.height);
-    match sizes.get(sample.image.as_str()) {
-        Some(Err(problem)) => messages.push(problem.clone()),
-        Some(Ok(size)) if *size != stated => {
-            messages.push(format!("states {}x{} for an image of {}x{}", stated.0, stated.1, size.0, size.1));
-        }
-        _ => {}
-    }
-    let mask = match decode(root, &sample.instances) {
-        Ok(image::DynamicImage::ImageLuma8(mask)) if mask.dimensions() == stated => mask,
-        Ok(_) => {
-            messages.push(format!("{} is not an 8-bit grey image of the image's size", sample.instances));
-            return messages;
-        }
-        Err(problem) => {
-            messages.push(problem);
-            return messages;
-        }
-    };
-    let mut tight = tight_boxes(&mask);
-    tight[0] = None;
-    for object in &sample.objects {
-        if object.label.trim().is_empty() {
-            messages.push(format!("instance {} has no label", object.instance));
-        }
-        match tight[usize::from(object.instance)].take() {
-            Some(tight) if tight == object.bbox_2d => {}
-            Some(tight) => messages.push(format!(
-                "{}: the box {:?} is not tight around its pixels, which is {tight:?}",
-                object.label, object.bbox_2d
-            )),
-            None => messages.push(format!(
-                "{}: instance {} is 0, used twice, or not in {}",
-                object.label, object.instance, sample.instances
-            )),
-        }
-    }
-    if let Some(unknown) = tight.iter().position(Option::is_some) {
-        messages.push(format!("{} holds {unknown}, which is none of the objects", sample.instances));
-    }
-    messages
-}
-
-/// The tight box of each value in the image.
-fn tight_boxes(mask: &GrayImage) -> [Option<[i64; 4]>; 256] {
-    let mut boxes = [None; 256];
-    for (x, y, pixel) in mask.enumerate_pixels() {
-        let (x, y) = (i64::from(x), i64::from(y));
-        let [x1, y1, x2, y2] = boxes[usize::from(pixel.0[0])].get_or_insert([x, y, x + 1, y + 1]);
-        (*x1, *y1) = ((*x1).min(x), (*y1).min(y));
-        (*x2, *y2) = ((*x2).max(x + 1), (*y2).max(y + 1));
-    }
-    boxes
-}
-
-fn box_fault(bbox: [i64; 4], size: Option<&(u32, u32)>) -> Option<String> {
-    let [x1, y1, x2, y2] = bbox;
-    if x1 >= x2 || y1 >= y2 {
-        return Some(format!("the box {bbox:?} is empty"));
-    }
-    let outside = x1 < 0
-        || y1 < 0
-        || size.is_some_and(|&(width, height)| x2 > i64::from(width) || y2 > i64::from(height));
-    outside.then(|| match size {
-        Some((width, height)) => format!("the box {bbox:?} leaves the image of {width}x{height}"),
-        None => format!("the box {bbox:?} has negative coordinates"),
-    })
-}
-
-/// The whole image; the error says what is wrong with which file.
-fn decode(root: &Path, image: &str) -> Result<image::DynamicImage, String> {
-    let inside =
-        Path::new(image).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if image.is_empty() || !inside {
-        return Err(format!("the path {image:?} does not stay inside the data set folder"));
-    }
-    let path = root.join(image);
-    let bytes = std::fs::read(&path).map_err(|error| FileError::io("read", &path)(error).to_string())?;
-    if bytes.starts_with(&[0xff, 0xd8]) && is_cut_off(&bytes) {
-        return Err(format!("{image} is cut off: its JPEG data has no end"));
-    }
-    image::load_from_memory(&bytes).map_err(|error| format!("{image} cannot be decoded: {error}"))
-}
-
-/// Whether JPEG data lacks its end marker. Decoders fill what is missing with grey and say nothing.
-fn is_cut_off(jpeg: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| jpeg.windows(2).rposition(|pair| pair == marker);
-    last([0xff, 0xd9]) < last([0xff, 0xda])
+fn info_fault(message: String) -> Fault {
+    Fault { file: names::INFO.to_owned(), line: None, message }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{DataType, FoundationObject, GroundedBox};
+    use crate::geometry::Pose;
+    use crate::samples::{
+        ColdStartSample, Counts, DataType, DatasetInfo, Evidence, GroundedBox, GroundingSample, QuestionType,
+        Reason, Segment,
+    };
+    use crate::scenes::{Camera, scannet_intrinsics};
     use std::fs;
 
     fn row(id: u64, image: &str, bbox_2d: [i64; 4]) -> String {
@@ -398,14 +213,14 @@ mod tests {
         serde_json::to_string(&sample).unwrap()
     }
 
-    fn messages(root: &Path) -> Vec<(Option<usize>, String)> {
+    pub(super) fn messages(root: &Path) -> Vec<(Option<usize>, String)> {
         let report = check(root, &|_, _| (), &AtomicBool::new(false)).unwrap();
         assert!(report.complete);
         report.faults.into_iter().map(|fault| (fault.line, fault.message)).collect()
     }
 
     #[test]
-    fn every_kind_of_broken_row_is_found_and_named() {
+    fn every_kind_of_broken_localization_row_is_found_and_named() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir_all(root.join("images/a")).unwrap();
@@ -443,38 +258,213 @@ mod tests {
         }
     }
 
-    #[test]
-    fn instance_images_must_fit_their_boxes() {
+    fn spatial(id: u64, answer: &str, image: &str) -> SpatialSample {
+        SpatialSample {
+            question_id: id,
+            question: "Is the tv to the left or to the right of the bed?".to_owned(),
+            options: Some(vec!["A. left".to_owned(), "B. right".to_owned()]),
+            answer: answer.to_owned(),
+            image: vec![image.to_owned()],
+            question_type: QuestionType::RelativeDirection,
+            data_type: DataType::SingleImage,
+        }
+    }
+
+    fn write_rows<T: Serialize>(path: &Path, rows: &[T]) {
+        let lines: Vec<String> = rows.iter().map(|row| serde_json::to_string(row).unwrap()).collect();
+        fs::write(path, lines.join("\n")).unwrap();
+    }
+
+    /// A folder with an image of each of two scenes.
+    fn folder_with_images() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        image::RgbImage::new(8, 8).save(root.join("a.png")).unwrap();
-        let mask =
-            GrayImage::from_fn(8, 8, |x, y| image::Luma([u8::from(x < 3 && y < 2) + 2 * u8::from(y > 5)]));
-        mask.save(root.join("m.png")).unwrap();
-        let object = |instance, bbox_2d| FoundationObject {
-            instance,
-            label: "tv".to_owned(),
-            bbox_2d,
-            distance_m: 1.0,
+        for scene in ["a", "b"] {
+            let images = folder.path().join(names::IMAGES).join(scene);
+            fs::create_dir_all(&images).unwrap();
+            image::RgbImage::new(8, 8).save(images.join("0000.jpg")).unwrap();
+        }
+        folder
+    }
+
+    /// Every expected line and part of a message was found, and nothing else.
+    fn assert_found(found: &[(Option<usize>, String)], expected: &[(usize, &str)]) {
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (line, part) in expected {
+            let is_it =
+                |(found, message): &(Option<usize>, String)| *found == Some(*line) && message.contains(part);
+            assert!(found.iter().any(is_it), "line {line}: {part}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_broken_spatial_row_is_found_and_named() {
+        let folder = folder_with_images();
+        let image = "images/a/0000.jpg";
+        let number = |id, answer| SpatialSample {
+            options: None,
+            question_type: QuestionType::ObjectSize,
+            ..spatial(id, answer, image)
         };
-        let sample = |objects| FoundationSample {
-            image: "a.png".to_owned(),
-            width: 8,
-            height: 8,
-            instances: "m.png".to_owned(),
-            objects,
-            caption: String::new(),
+        let options = |id, options: &[&str]| SpatialSample {
+            options: Some(options.iter().map(|&option| option.to_owned()).collect()),
+            ..spatial(id, "A", image)
         };
         let rows = [
-            sample(vec![object(1, [0, 0, 3, 2]), object(2, [0, 6, 8, 8])]),
-            sample(vec![object(1, [0, 0, 3, 3]), object(2, [0, 6, 8, 8])]),
-            sample(vec![object(1, [0, 0, 3, 2])]),
-            sample(vec![object(1, [0, 0, 3, 2]), object(2, [0, 6, 8, 8]), object(5, [0, 0, 1, 1])]),
+            spatial(1, "A", image),
+            spatial(1, "B", image),
+            spatial(3, "C", image),
+            spatial(4, "b", image),
+            options(5, &["A. left", "B. Left"]),
+            options(6, &["left", "B. right"]),
+            options(7, &["A. left"]),
+            SpatialSample { question: " ".to_owned(), ..spatial(8, "A", image) },
+            number(9, "172"),
+            number(10, "-3"),
+            SpatialSample { options: Some(vec![]), ..number(11, "12.5") },
+            SpatialSample { data_type: DataType::Video, ..spatial(12, "A", image) },
+            spatial(13, "A", "images/a/0001.jpg"),
+            spatial(14, "A", "images/a/0001.jpg"),
         ];
-        let rows = rows.map(|row| serde_json::to_string(&row).unwrap());
-        fs::write(root.join(names::FOUNDATION), rows.join("\n")).unwrap();
-        let found = messages(root);
-        let lines: Vec<_> = found.iter().map(|(line, _)| line.unwrap()).collect();
-        assert_eq!(lines, [2, 3, 4], "{found:?}");
+        write_rows(&folder.path().join(names::SPATIAL), &rows);
+        write_rows(
+            &folder.path().join(names::SPATIAL_VALIDATION),
+            &[spatial(20, "A", "images/b/0000.jpg"), spatial(21, "A", image)],
+        );
+        let expected = [
+            (2, "question_id 1 is that of spld_spatial_data.jsonl, line 1"),
+            (3, "is not the letter"),
+            (4, "is not the letter"),
+            (5, "says the same"),
+            (6, "does not read \"A. \""),
+            (7, "2 or more options"),
+            (8, "the question is empty"),
+            (10, "not a positive decimal"),
+            (11, "has options"),
+            (12, "a video row has 2 or more"),
+            (13, "(1 more row needs it)"),
+            (2, "images of images/a are both trained on and held out"),
+        ];
+        assert_found(&messages(folder.path()), &expected);
+    }
+
+    #[test]
+    fn rows_that_share_an_id_must_be_about_the_same_images() {
+        let folder = folder_with_images();
+        let root = folder.path();
+        let (image, other) = ("images/a/0000.jpg", "images/b/0000.jpg");
+        write_rows(&root.join(names::SPATIAL), &[spatial(1, "A", image), spatial(2, "B", image)]);
+        let localization = [row(1, image, [1, 1, 5, 5]), row(2, other, [1, 1, 5, 5])];
+        fs::write(root.join(names::GROUNDING), localization.join("\n")).unwrap();
+        let cold_start = |id, solution: &str| ColdStartSample {
+            question_id: id,
+            prompt: "Question: Where?".to_owned(),
+            solution: solution.to_owned(),
+            image: vec![image.to_owned()],
+            data_type: DataType::SingleImage,
+        };
+        let rows = [
+            cold_start(1, "<think>It is left.</think>\n<answer>A</answer>"),
+            cold_start(2, "<think>It is left.</think>\n<answer>A</answer>"),
+            cold_start(3, "<answer>A</answer>"),
+        ];
+        write_rows(&root.join(names::COLD_START), &rows);
+        let expected = [
+            (2, "question_id 2 is that of spld_grounding_data.jsonl, line 2, which has other images"),
+            (2, "question_id 2 is that of spld_grounding_data.jsonl, line 2, which has other images"),
+            (2, "the solution answers \"A\""),
+            (3, "<think>"),
+        ];
+        assert_found(&messages(root), &expected);
+    }
+
+    fn scene_camera() -> Camera {
+        let pose = Pose { rotation: glam::Quat::IDENTITY, translation: glam::Vec3::ZERO };
+        Camera { pose, intrinsics: scannet_intrinsics(8, 8), time: None }
+    }
+
+    #[test]
+    fn evidence_must_refer_to_what_is_there_and_give_the_answer() {
+        let folder = folder_with_images();
+        let root = folder.path();
+        let mut scene = crate::scenes::rooms::generate(7, 0, &Default::default());
+        scene.name = "a".to_owned();
+        scene.cameras = vec![scene_camera()];
+        let known = scene.objects[0].id;
+        let unknown = scene.objects.iter().map(|object| object.id).max().unwrap() + 1;
+        fs::create_dir_all(root.join(names::SCENES)).unwrap();
+        fs::write(root.join("scenes/a.json"), serde_json::to_string(&scene).unwrap()).unwrap();
+        let size = |id| SpatialSample {
+            options: None,
+            question_type: QuestionType::ObjectSize,
+            ..spatial(id, "150", "images/a/0000.jpg")
+        };
+        let rows: Vec<SpatialSample> = (1..=7).map(size).collect();
+        write_rows(&root.join(names::SPATIAL), &rows);
+        let evidence = |question_id, object, metres| Evidence {
+            question_id,
+            scene: "a".to_owned(),
+            cameras: vec![0],
+            reason: Reason::ObjectSize {
+                object,
+                longest: Segment { from: glam::Vec3::ZERO, to: glam::Vec3::X * metres },
+            },
+        };
+        let rows = [
+            evidence(1, known, 1.5),
+            evidence(1, known, 1.5),
+            evidence(99, known, 1.5),
+            evidence(3, unknown, 1.5),
+            evidence(4, known, 2.0),
+            Evidence { scene: "c".to_owned(), ..evidence(5, known, 1.5) },
+            Evidence { cameras: vec![scene.cameras.len()], ..evidence(6, known, 1.5) },
+            Evidence {
+                reason: Reason::ObjectCount { category: "tv".to_owned(), objects: vec![known] },
+                ..evidence(7, known, 1.5)
+            },
+        ];
+        write_rows(&root.join(names::EVIDENCE), &rows);
+        let expected = [
+            (2, "has evidence on line 1 already"),
+            (3, "no spatial row has the question_id 99"),
+            (4, "is none of scene a"),
+            (5, "measures 200.00 cm, but the question is answered 150"),
+            (6, "scenes/c.json cannot be read"),
+            (6, "names camera 0 of scene c for the image images/a/0000.jpg"),
+            (7, "is none of the"),
+            (7, "for the image images/a/0000.jpg"),
+            (8, "gives a reason for object count"),
+        ];
+        assert_found(&messages(root), &expected);
+    }
+
+    #[test]
+    fn the_numbers_of_the_data_set_must_be_those_of_its_rows() {
+        let folder = folder_with_images();
+        let root = folder.path();
+        write_rows(&root.join(names::SPATIAL), &[spatial(1, "A", "images/a/0000.jpg")]);
+        let mut info = DatasetInfo {
+            program: String::new(),
+            source: String::new(),
+            seed: 0,
+            limit: None,
+            train: Counts::default(),
+            validation: Counts::default(),
+            left_out: Vec::new(),
+            shortfalls: Vec::new(),
+            config: serde_json::Value::Null,
+        };
+        info.train.add_spatial(&spatial(1, "A", "images/a/0000.jpg"));
+        info.write(root).unwrap();
+        assert_found(&messages(root), &[]);
+        info.train.add_spatial(&spatial(2, "A", "images/a/0000.jpg"));
+        info.validation.cold_start = 3;
+        info.write(root).unwrap();
+        let found: Vec<String> = messages(root).into_iter().map(|(_, message)| message).collect();
+        let expected = [
+            "states 2 rows of single_image/relative direction in train, but there are 1",
+            "states 2 spatial rows in train, but there are 1",
+            "states 3 cold-start rows in validation, but there are 0",
+        ];
+        assert_eq!(found, expected);
     }
 }
