@@ -25,7 +25,7 @@ impl OrientedBox {
         if let Some(common) = common {
             return (common, common);
         }
-        // Otherwise the nearest points are a corner of one and a point of the other, or lie on an edge of each.
+        // Otherwise one of the nearest points is a corner, or both lie on edges.
         let corners = self.corners().map(|corner| (corner, other.nearest_point(corner)));
         let other_corners = other.corners().map(|corner| (self.nearest_point(corner), corner));
         let across =
@@ -95,8 +95,8 @@ impl OrientedBox {
     }
 }
 
-/// The nearest points of two segments, where these lie between their ends. `None` for parallel segments, of which
-/// an end is as near as any other point.
+/// The nearest points of two segments, where these lie between their ends. `None` for parallel segments, of
+/// which an end is as near as any other point.
 fn closest_across(one: &[Vec3; 2], other: &[Vec3; 2]) -> Option<(Vec3, Vec3)> {
     let (along, other_along) = (one[1] - one[0], other[1] - other[0]);
     let normal = along.cross(other_along);
@@ -145,9 +145,9 @@ mod tests {
         assert_eq!(one.distance(&boxed(vec3(0.4, 0.3, 0.0), Vec3::splat(0.5), 0.3)), 0.0);
     }
 
-    /// Proves the points nearest without knowing how they were found: each lies in its box, and some plane keeps
-    /// the boxes as far apart as the points are. Tried are all planes that can keep boxes apart: along a side, along
-    /// an edge of each, and across the way from a corner to a corner or to an edge.
+    /// Proves the points nearest without knowing how they were found: each lies in its box, and some plane
+    /// keeps the boxes as far apart as the points are. Tried are all planes that can keep boxes apart: along a
+    /// side, along an edge of each, and across the way from a corner to a corner or to an edge.
     fn prove_nearest(one: &OrientedBox, other: &OrientedBox) -> f32 {
         let (here, there) = one.closest_points(other);
         let scale =
@@ -207,7 +207,7 @@ mod tests {
     fn nearest_points_are_proven_nearest_where_boxes_are_almost_parallel() {
         let mut dice = Dice::new(18, 0);
         for round in 0..10_000 {
-            // Two rods that cross, or two slabs side by side, at angles down to nothing and gaps down to nothing.
+            // Two rods that cross, or two slabs side by side, at angles and gaps down to nothing.
             let rods = round % 2 == 0;
             let half = if rods { vec3(2.0, 0.01, 0.01) } else { vec3(1.0, 0.8, 0.02) };
             let scale = |dice: &mut Dice| libm::powf(10.0, dice.between(-7.0, -0.5));
