@@ -8,6 +8,10 @@ const AS_NEAR_M: f32 = 2e-6;
 /// Square of the sine of an angle below which edges count as parallel.
 const PARALLEL: f32 = 1e-10;
 
+/// The edges of a box, each by the numbers of its ends among [`OrientedBox::corners`].
+const EDGES: [[usize; 2]; 12] =
+    [[0, 1], [2, 3], [4, 5], [6, 7], [0, 2], [1, 3], [4, 6], [5, 7], [0, 4], [1, 5], [2, 6], [3, 7]];
+
 impl OrientedBox {
     /// The point of the solid box nearest to a point of the world.
     pub fn nearest_point(&self, world: Vec3) -> Vec3 {
@@ -18,19 +22,32 @@ impl OrientedBox {
     /// A point of each box such that no two of their points are nearer to one another; the same point twice
     /// where the boxes meet.
     pub fn closest_points(&self, other: &Self) -> (Vec3, Vec3) {
-        let (edges, other_edges) = (self.edges(), other.edges());
+        let (corners, other_corners) = (self.corners(), other.corners());
+        // The corners of each in the other's own frame.
+        let inward = corners.map(|corner| other.to_local(corner));
+        let other_inward = other_corners.map(|corner| self.to_local(corner));
         // Bodies with flat sides meet only if an edge of one meets the other.
-        let common = (edges.iter().find_map(|edge| other.meets(edge)))
-            .or_else(|| other_edges.iter().find_map(|edge| self.meets(edge)));
-        if let Some(common) = common {
+        let meeting = |[from, to]: &[usize; 2]| {
+            let along = |corners: &[Vec3; 8], share| corners[*from].lerp(corners[*to], share);
+            let ours = share_within(other.half_extents, inward[*from], inward[*to]);
+            let theirs = || share_within(self.half_extents, other_inward[*from], other_inward[*to]);
+            ours.map(|share| along(&corners, share))
+                .or_else(|| theirs().map(|share| along(&other_corners, share)))
+        };
+        if let Some(common) = EDGES.iter().find_map(meeting) {
             return (common, common);
         }
-        // Otherwise the nearest points are a corner of one and a point of the other, or lie on an edge of each.
-        let corners = self.corners().map(|corner| (corner, other.nearest_point(corner)));
-        let other_corners = other.corners().map(|corner| (self.nearest_point(corner), corner));
-        let across =
-            edges.iter().flat_map(|edge| other_edges.iter().filter_map(|other| closest_across(edge, other)));
-        let ways: Vec<(Vec3, Vec3)> = corners.into_iter().chain(other_corners).chain(across).collect();
+        // Otherwise one of the nearest points is a corner, or both lie on edges.
+        let onto =
+            |of: &Self, local: Vec3| of.center + of.axes() * local.clamp(-of.half_extents, of.half_extents);
+        let from_corners = (0..8).map(|i| (corners[i], onto(other, inward[i])));
+        let to_corners = (0..8).map(|i| (onto(self, other_inward[i]), other_corners[i]));
+        let across = EDGES.iter().flat_map(|one| {
+            EDGES
+                .iter()
+                .filter_map(|two| closest_across(one.map(|i| corners[i]), two.map(|i| other_corners[i])))
+        });
+        let ways: Vec<(Vec3, Vec3)> = from_corners.chain(to_corners).chain(across).collect();
         let length = |(here, there): &(Vec3, Vec3)| here.distance(*there);
         let shortest = ways.iter().map(length).fold(f32::INFINITY, f32::min);
         // Sides that face one another have many; then their mean runs between the middles of what faces.
@@ -41,37 +58,6 @@ impl OrientedBox {
             there += (way.1 - there) / count;
         }
         (here, there)
-    }
-
-    /// The twelve edges in the world frame, each by its two ends.
-    fn edges(&self) -> [[Vec3; 2]; 12] {
-        let corners = self.corners();
-        std::array::from_fn(|i| {
-            // Along each axis there are four edges, one for each choice of sides of the other two.
-            let (axis, sides) = (i / 4, i % 4);
-            let below = sides & ((1 << axis) - 1);
-            let start = below | ((sides & !below) << 1);
-            [corners[start], corners[start | 1 << axis]]
-        })
-    }
-
-    /// The middle of what the box shares with a segment; `None` where they do not meet.
-    fn meets(&self, segment: &[Vec3; 2]) -> Option<Vec3> {
-        let [from, to] = segment.map(|end| self.to_local(end));
-        let (mut first, mut last) = (0.0_f32, 1.0_f32);
-        for axis in 0..3 {
-            let (start, along, half) = (from[axis], to[axis] - from[axis], self.half_extents[axis]);
-            if along == 0.0 {
-                if start.abs() > half {
-                    return None;
-                }
-                continue;
-            }
-            let (one, other) = ((-half - start) / along, (half - start) / along);
-            first = first.max(one.min(other));
-            last = last.min(one.max(other));
-        }
-        (first <= last).then(|| segment[0] + (segment[1] - segment[0]) * ((first + last) * 0.5))
     }
 
     /// Metres between the nearest points of the boxes; 0 where they meet.
@@ -95,20 +81,42 @@ impl OrientedBox {
     }
 }
 
-/// The nearest points of two segments, where these lie between their ends. `None` for parallel segments, of which
-/// an end is as near as any other point.
-fn closest_across(one: &[Vec3; 2], other: &[Vec3; 2]) -> Option<(Vec3, Vec3)> {
+/// The middle of the part of a segment that lies in a box about the origin, as a share of the way between its
+/// ends; `None` where no part does.
+fn share_within(half: Vec3, from: Vec3, to: Vec3) -> Option<f32> {
+    let (mut first, mut last) = (0.0_f32, 1.0_f32);
+    for axis in 0..3 {
+        let (start, along, half) = (from[axis], to[axis] - from[axis], half[axis]);
+        if along == 0.0 {
+            if start.abs() > half {
+                return None;
+            }
+            continue;
+        }
+        let (one, other) = ((-half - start) / along, (half - start) / along);
+        first = first.max(one.min(other));
+        last = last.min(one.max(other));
+    }
+    (first <= last).then_some((first + last) * 0.5)
+}
+
+/// The nearest points of two segments, where these lie between their ends. `None` for parallel segments, of
+/// which an end is as near as any other point.
+fn closest_across(one: [Vec3; 2], other: [Vec3; 2]) -> Option<(Vec3, Vec3)> {
     let (along, other_along) = (one[1] - one[0], other[1] - other[0]);
     let normal = along.cross(other_along);
     let squared = normal.length_squared();
     if squared <= PARALLEL * along.length_squared() * other_along.length_squared() {
         return None;
     }
+    let share = (other[0] - one[0]).cross(other_along).dot(normal) / squared;
+    if !(0.0..=1.0).contains(&share) {
+        return None;
+    }
     let nearest = |start: Vec3, along: Vec3, point: Vec3| {
         start + along * ((point - start).dot(along) / along.length_squared()).clamp(0.0, 1.0)
     };
-    let share = (other[0] - one[0]).cross(other_along).dot(normal) / squared;
-    let there = nearest(other[0], other_along, one[0] + along * share.clamp(0.0, 1.0));
+    let there = nearest(other[0], other_along, one[0] + along * share);
     let here = nearest(one[0], along, there);
     Some((here, nearest(other[0], other_along, here)))
 }
@@ -145,9 +153,9 @@ mod tests {
         assert_eq!(one.distance(&boxed(vec3(0.4, 0.3, 0.0), Vec3::splat(0.5), 0.3)), 0.0);
     }
 
-    /// Proves the points nearest without knowing how they were found: each lies in its box, and some plane keeps
-    /// the boxes as far apart as the points are. Tried are all planes that can keep boxes apart: along a side, along
-    /// an edge of each, and across the way from a corner to a corner or to an edge.
+    /// Proves the points nearest without knowing how they were found: each lies in its box, and some plane
+    /// keeps the boxes as far apart as the points are. Tried are all planes that can keep boxes apart: along a
+    /// side, along an edge of each, and across the way from a corner to a corner or to an edge.
     fn prove_nearest(one: &OrientedBox, other: &OrientedBox) -> f32 {
         let (here, there) = one.closest_points(other);
         let scale =
@@ -207,7 +215,7 @@ mod tests {
     fn nearest_points_are_proven_nearest_where_boxes_are_almost_parallel() {
         let mut dice = Dice::new(18, 0);
         for round in 0..10_000 {
-            // Two rods that cross, or two slabs side by side, at angles down to nothing and gaps down to nothing.
+            // Two rods that cross, or two slabs side by side, at angles and gaps down to nothing.
             let rods = round % 2 == 0;
             let half = if rods { vec3(2.0, 0.01, 0.01) } else { vec3(1.0, 0.8, 0.02) };
             let scale = |dice: &mut Dice| libm::powf(10.0, dice.between(-7.0, -0.5));

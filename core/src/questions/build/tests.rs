@@ -111,8 +111,8 @@ fn held_out_scenes_are_spread_and_as_many_as_asked() {
     assert_eq!((0..20).filter(|&index| is_held_out(index, 0.1)).collect::<Vec<_>>(), [4, 14]);
 }
 
-/// Builds in a pool of so many threads until this many scenes are gathered. Returns the error of the stop, if there
-/// was one, and how far the build came.
+/// Builds in a pool of so many threads until this many scenes are gathered. Returns the error of the stop, if
+/// there was one, and how far the build came.
 fn build_until(
     request: &BuildRequest<'_>,
     threads: usize,

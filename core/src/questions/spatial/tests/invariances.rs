@@ -40,8 +40,8 @@ fn changed(
     filmed
 }
 
-/// The part of a list of questions that comes before the first on which rounding decides whether it is asked: up
-/// to there both lists ask the same.
+/// The questions before the first of which rounding decides whether it is asked: up to there both lists ask
+/// the same.
 fn common<'a>(one: &'a [Candidate], other: &'a [Candidate]) -> Vec<(&'a Candidate, &'a Candidate)> {
     let pairs = one.iter().zip(other);
     pairs.take_while(|(a, b)| a.question == b.question && a.cameras == b.cameras).collect()
@@ -166,8 +166,8 @@ fn leaving_out_frames_changes_no_answer_while_those_of_first_sight_stay() {
 
 #[test]
 fn whose_left_is_whose() {
-    // By hand: standing at the origin and facing north, east is to the right; from the camera's perspective, what
-    // is nearer is in front.
+    // By hand: standing at the origin and facing north, east is to the right; from the camera's perspective,
+    // what is nearer is in front.
     let at = |place: Vec2| place.extend(0.3);
     let angle = |target: Vec2| clockwise_angle(at(Vec2::ZERO), at(vec2(0.0, 2.0)), at(target)).unwrap();
     use crate::samples::SectorScheme::{Cardinal, Diagonal, Easy, Hard, Medium};

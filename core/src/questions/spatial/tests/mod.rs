@@ -1,5 +1,5 @@
-//! The answers of the generator against methods that share nothing with it: rooms are filmed in small pictures,
-//! questions are read back from their wording, and each answer is worked out again from the scene alone.
+//! The answers of the generator against methods that share nothing with it: rooms are filmed in small
+//! pictures, questions are read back from their wording, and each answer is worked out again from the scene.
 
 mod brute_force;
 mod invariances;
