@@ -203,8 +203,10 @@ trait Cells {
     fn next(&mut self, kind: Kind) -> Result<f64, String>;
     /// Fewest bytes that are left.
     fn left(&self) -> usize;
-    /// Where the next value is.
-    fn place(&self) -> String;
+    /// Bytes of the body before the next value.
+    fn at(&self) -> usize;
+    /// What a reader of messages finds `at` bytes into the body by.
+    fn place(&self, at: usize) -> String;
 }
 
 struct BinaryCells<'a> {
@@ -236,8 +238,12 @@ impl Cells for BinaryCells<'_> {
         self.bytes.len() - self.at
     }
 
-    fn place(&self) -> String {
-        format!("byte {}", self.offset + self.at)
+    fn at(&self) -> usize {
+        self.at
+    }
+
+    fn place(&self, at: usize) -> String {
+        format!("byte {}", self.offset + at)
     }
 }
 
@@ -259,8 +265,13 @@ impl Cells for AsciiCells {
         self.words.len() - self.at
     }
 
-    fn place(&self) -> String {
-        format!("line {} after the header", self.words[..self.at].matches('\n').count() + 1)
+    fn at(&self) -> usize {
+        self.at
+    }
+
+    fn place(&self, at: usize) -> String {
+        let blank = self.words[at..].find(|c: char| !c.is_whitespace()).unwrap_or(0);
+        format!("line {} after the header", self.words[..at + blank].matches('\n').count() + 1)
     }
 }
 
@@ -273,16 +284,18 @@ fn read_element(element: &Element, cells: &mut dyn Cells, mesh: &mut Ply) -> Res
             element.name,
             cells.left()
         );
-        return Err((cells.place(), problem));
+        return Err((cells.place(cells.at()), problem));
     }
     let is_vertex = element.name == "vertex";
-    let is_face = element.name == "face";
     let named = |wanted: &str| {
         element.properties.iter().position(|p| matches!(p, Property::Scalar(name, _) if name == wanted))
     };
     let (position, color) = (["x", "y", "z"].map(named), ["red", "green", "blue"].map(named));
     if is_vertex && position.contains(&None) {
         return Err(("header".to_owned(), "vertices have no x, y and z".to_owned()));
+    }
+    if is_vertex && !mesh.vertices.is_empty() {
+        return Err(("header".to_owned(), "has two elements \"vertex\"".to_owned()));
     }
     let has_color = is_vertex && !color.contains(&None);
     let mut colors = Vec::new();
@@ -292,39 +305,23 @@ fn read_element(element: &Element, cells: &mut dyn Cells, mesh: &mut Ply) -> Res
         return Ok(());
     }
     for number in 0..element.count {
-        let place = cells.place();
-        let at = |problem: String| (format!("{} {number}, {place}", element.name), problem);
+        let start = cells.at();
         corners.clear();
-        for (value, property) in values.iter_mut().zip(&element.properties) {
-            match property {
-                Property::Scalar(_, kind) => *value = cells.next(*kind).map_err(at)?,
-                Property::List(name, length, item) => {
-                    let count = cells.next(*length).map_err(at)?;
-                    if !(0.0..=MAX_CORNERS as f64).contains(&count) {
-                        return Err(at(format!("a list of {count} values is no face")));
+        read_row(element, cells, &mut values, &mut corners)
+            .and_then(|()| {
+                if is_vertex {
+                    let vertex = Vec3::from(position.map(|i| values[i.unwrap_or(0)] as f32));
+                    if !vertex.is_finite() {
+                        return Err(format!("{vertex} is not finite"));
                     }
-                    let is_corners = is_face && matches!(name.as_str(), "vertex_indices" | "vertex_index");
-                    for _ in 0..count as usize {
-                        let index = cells.next(*item).map_err(at)?;
-                        if is_corners {
-                            if !(0.0..f64::from(u32::MAX)).contains(&index) {
-                                return Err(at(format!("{index} is no vertex")));
-                            }
-                            corners.push(index as u32);
-                        }
-                    }
+                    mesh.vertices.push(vertex);
                 }
-            }
-        }
-        if is_vertex {
-            let vertex = Vec3::from(position.map(|i| values[i.unwrap_or(0)] as f32));
-            if !vertex.is_finite() {
-                return Err(at(format!("{vertex} is not finite")));
-            }
-            mesh.vertices.push(vertex);
-            if has_color {
-                colors.push(color.map(|i| values[i.unwrap_or(0)].clamp(0.0, 255.0) as u8));
-            }
+                Ok(())
+            })
+            // The place is worked out only now, because finding a line means counting those before it.
+            .map_err(|problem| (format!("{} {number}, {}", element.name, cells.place(start)), problem))?;
+        if has_color {
+            colors.push(color.map(|i| values[i.unwrap_or(0)].clamp(0.0, 255.0) as u8));
         }
         for i in 2..corners.len() {
             mesh.triangles.push([corners[0], corners[i - 1], corners[i]]);
@@ -332,6 +329,38 @@ fn read_element(element: &Element, cells: &mut dyn Cells, mesh: &mut Ply) -> Res
     }
     if has_color {
         mesh.colors = Some(colors);
+    }
+    Ok(())
+}
+
+/// One element's values: scalars into `values`, by property, and a face's corners into `corners`.
+fn read_row(
+    element: &Element,
+    cells: &mut dyn Cells,
+    values: &mut [f64],
+    corners: &mut Vec<u32>,
+) -> Result<(), String> {
+    for (value, property) in values.iter_mut().zip(&element.properties) {
+        match property {
+            Property::Scalar(_, kind) => *value = cells.next(*kind)?,
+            Property::List(name, length, item) => {
+                let count = cells.next(*length)?;
+                if !(0.0..=MAX_CORNERS as f64).contains(&count) {
+                    return Err(format!("a list of {count} values is no face"));
+                }
+                let is_corners =
+                    element.name == "face" && matches!(name.as_str(), "vertex_indices" | "vertex_index");
+                for _ in 0..count as usize {
+                    let index = cells.next(*item)?;
+                    if is_corners {
+                        if !(0.0..f64::from(u32::MAX)).contains(&index) {
+                            return Err(format!("{index} is no vertex"));
+                        }
+                        corners.push(index as u32);
+                    }
+                }
+            }
+        }
     }
     Ok(())
 }
@@ -367,6 +396,18 @@ mod tests {
         assert_eq!(mesh, Ply { colors: None, ..square() });
     }
 
+    /// Takes minutes where the line is counted anew for every vertex.
+    #[test]
+    fn long_ascii_files_are_read_in_one_pass() {
+        let mut text = "ply\nformat ascii 1.0\nelement vertex 200000\nproperty float x\nproperty float y\n\
+                        property float z\nend_header\n"
+            .to_owned();
+        (0..200_000).for_each(|i| text.push_str(&format!("{i} 0.5 -1\n")));
+        assert_eq!(parse(Path::new("a.ply"), text.as_bytes()).unwrap().vertices[199_999].x, 199_999.0);
+        let broken = text.replacen("\n7 0.5", "\n7 half", 1);
+        assert!(message(broken.as_bytes()).contains("vertex 7, line 8 after the header"));
+    }
+
     #[test]
     fn damage_is_named_by_place() {
         let bytes = to_bytes(&square());
@@ -382,6 +423,11 @@ mod tests {
         ]
         .concat();
         assert!(message(&lies).contains("only 24 bytes are left"));
+        let twice = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\n\
+                     property float z\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n\
+                     property uchar red\nproperty uchar green\nproperty uchar blue\nend_header\n\
+                     0 0 0 0 0 0 1 2 3\n";
+        assert!(message(twice.as_bytes()).contains("two elements"));
         let far = Ply { triangles: vec![[0, 1, 9]], ..square() };
         assert!(message(&to_bytes(&far)).contains("there are only 4"));
         let infinite = Ply { vertices: vec![vec3(f32::NAN, 0.0, 0.0)], colors: None, triangles: Vec::new() };

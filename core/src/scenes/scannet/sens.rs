@@ -103,10 +103,19 @@ impl<B: AsRef<[u8]>> Sens<B> {
         let (bytes, fail) = self.payload(frame, |frame| frame.color.clone())?;
         let [width, height] = self.header.color_size;
         match self.header.color_compression {
-            0 => image::RgbImage::from_raw(width, height, bytes.to_vec())
-                .filter(|image| image.as_raw().len() == bytes.len())
+            // A buffer that is too long would be taken as it is.
+            0 => (bytes.len() == 3 * width as usize * height as usize)
+                .then(|| image::RgbImage::from_raw(width, height, bytes.to_vec()))
+                .flatten()
                 .ok_or_else(|| fail(format!("has {} bytes instead of {width}×{height}×3", bytes.len()))),
-            1 | 2 => decode_color(bytes).map_err(|problem| fail(format!("colour: {problem}"))),
+            1 | 2 => {
+                let image = decode_color(bytes).map_err(|problem| fail(format!("colour: {problem}")))?;
+                if image.dimensions() != (width, height) {
+                    let (x, y) = image.dimensions();
+                    return Err(fail(format!("has {x}×{y} pixels of colour instead of {width}×{height}")));
+                }
+                Ok(image)
+            }
             other => Err(fail(format!("colour compression {other} is unknown"))),
         }
     }

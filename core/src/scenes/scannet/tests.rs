@@ -87,8 +87,8 @@ fn frames_are_thinned_and_pictures_made_smaller() {
 /// The message when one file of a good scan is changed.
 fn broken(suffix: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> (Option<String>, Vec<String>) {
     let (folder, room) = written(ZLIB_JPEG);
-    let path = folder.path().join(&room.name).join(format!("{}{suffix}", room.name));
-    let path = if suffix.starts_with('/') { folder.path().join(&room.name).join(&suffix[1..]) } else { path };
+    let name = suffix.strip_prefix('/').map_or_else(|| format!("{}{suffix}", room.name), str::to_owned);
+    let path = folder.path().join(&room.name).join(name);
     fs::write(&path, change(fs::read(&path).unwrap())).unwrap();
     let open =
         |skip_bad| source(folder.path(), ScanOptions { skip_bad, ..ScanOptions::default() }).unwrap().open(0);
@@ -138,4 +138,21 @@ fn damage_is_named_and_the_rest_can_be_kept() {
     let nothing = tempfile::tempdir().unwrap();
     let error = source(nothing.path(), ScanOptions::default()).err().unwrap().to_string();
     assert!(error.contains("vh_clean_2.ply"), "{error}");
+}
+
+#[test]
+fn pictures_of_another_size_than_the_header_says_are_refused() {
+    for compression in [0, 1, 2] {
+        let (folder, room) = written(Frames::Sens { color_compression: compression, depth_compression: 0 });
+        let path = folder.path().join(&room.name).join(format!("{}.sens", room.name));
+        let mut bytes = fs::read(&path).unwrap();
+        // The widths of colour and depth, made one smaller.
+        let sizes_at = 4 + 8 + 15 + 4 * 64 + 8;
+        bytes[sizes_at] -= 1;
+        bytes[sizes_at + 8] -= 1;
+        let sens = Sens::new(&path, bytes, false).unwrap();
+        let error = sens.color(1).unwrap_err().to_string();
+        assert!(error.contains("frame 1") && error.contains("instead of 95×72"), "{error}");
+        assert!(sens.depth(1).unwrap_err().to_string().contains("bytes of depth instead of"));
+    }
 }

@@ -35,7 +35,7 @@ pub fn write(scene: &Scene, parent: &Path, frames: Frames) -> Result<(), FileErr
     let raw = RawFrame::new();
 
     let mesh = scan_mesh(scene);
-    let vertices = mesh.vertices.iter().map(|&vertex| raw.from_world(vertex)).collect();
+    let vertices = mesh.vertices.iter().map(|&vertex| raw.leave_world(vertex)).collect();
     let surface = ply::Ply { vertices, colors: Some(mesh.colors), triangles: mesh.triangles };
     files::write_atomic(&file("_vh_clean_2.ply"), &ply::to_bytes(&surface))?;
     let segments = json!({ "segIndices": mesh.instances });
@@ -93,7 +93,7 @@ impl RawFrame {
         Self { turn: Mat3::from_rotation_z(TURN_RAD) }
     }
 
-    fn from_world(&self, world: Vec3) -> Vec3 {
+    fn leave_world(&self, world: Vec3) -> Vec3 {
         self.turn.transpose() * (world - SHIFT)
     }
 
@@ -111,7 +111,7 @@ impl RawFrame {
     /// Camera to scan, row after row.
     fn pose(&self, pose: &Pose) -> [f32; 16] {
         let rotation = self.turn.transpose() * Mat3::from_quat(pose.rotation);
-        let place = self.from_world(pose.translation);
+        let place = self.leave_world(pose.translation);
         let r = rotation.to_cols_array_2d();
         [
             r[0][0], r[1][0], r[2][0], place.x, //
