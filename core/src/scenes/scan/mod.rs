@@ -4,10 +4,12 @@
 mod matrix;
 mod pictures;
 mod surroundings;
+mod upright;
 
 pub(super) use matrix::{pose_of, rows_of};
 pub(super) use pictures::{decode_color, decode_depth, fit, resized};
 pub(super) use surroundings::{axis_aligned_box, room_around};
+pub(super) use upright::QuarterTurns;
 
 use super::{Scene, SceneError};
 use glam::Vec3;

@@ -162,7 +162,7 @@ fn sens(
         let frame = renderer.render(camera);
         let color = match color_compression {
             0 => frame.color.as_raw().clone(),
-            1 => picture(&frame.color, ImageFormat::Png),
+            1 => color_png(&frame.color),
             _ => jpeg(&frame.color),
         };
         let depth: Vec<u8> = millimetres(&frame).iter().flat_map(|units| units.to_le_bytes()).collect();
@@ -201,29 +201,35 @@ fn exported(scene: &Scene, renderer: &Renderer, raw: &RawFrame, folder: &Path) -
     }
     for (number, camera) in scene.cameras.iter().enumerate() {
         let (frame, number) = (renderer.render(camera), number * 10);
-        let (width, height) = frame.color.dimensions();
         files::write_atomic(&folder.join(format!("color/{number}.jpg")), &jpeg(&frame.color))?;
-        let depth: ImageBuffer<Luma<u16>, Vec<u16>> =
-            ImageBuffer::from_raw(width, height, millimetres(&frame)).unwrap_or_default();
-        let depth = image::DynamicImage::ImageLuma16(depth);
-        let mut bytes = Cursor::new(Vec::new());
-        // Writing to memory does not fail.
-        let _ = depth.write_to(&mut bytes, ImageFormat::Png);
-        files::write_atomic(&folder.join(format!("depth/{number}.png")), bytes.get_ref())?;
+        files::write_atomic(&folder.join(format!("depth/{number}.png")), &depth_png(&frame))?;
         let pose = raw.pose(&camera.pose);
         files::write_atomic(&folder.join(format!("pose/{number}.txt")), text(&pose).as_bytes())?;
     }
     Ok(())
 }
 
-fn picture(image: &image::RgbImage, format: ImageFormat) -> Vec<u8> {
+/// A picture's file, compressed without loss.
+pub(in crate::scenes) fn color_png(image: &image::RgbImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     // Writing to memory does not fail.
-    let _ = image.write_to(&mut bytes, format);
+    let _ = image.write_to(&mut bytes, ImageFormat::Png);
     bytes.into_inner()
 }
 
-fn jpeg(image: &image::RgbImage) -> Vec<u8> {
+/// A frame's depth as 16-bit millimetres, compressed without loss.
+pub(in crate::scenes) fn depth_png(frame: &RenderedFrame) -> Vec<u8> {
+    let (width, height) = frame.color.dimensions();
+    let depth: ImageBuffer<Luma<u16>, Vec<u16>> =
+        ImageBuffer::from_raw(width, height, millimetres(frame)).unwrap_or_default();
+    let mut bytes = Cursor::new(Vec::new());
+    // Writing to memory does not fail.
+    let _ = image::DynamicImage::ImageLuma16(depth).write_to(&mut bytes, ImageFormat::Png);
+    bytes.into_inner()
+}
+
+/// A picture's file, compressed with little loss.
+pub(in crate::scenes) fn jpeg(image: &image::RgbImage) -> Vec<u8> {
     let mut bytes = Vec::new();
     // Writing to memory does not fail.
     let _ = JpegEncoder::new_with_quality(&mut bytes, 95).encode_image(image);

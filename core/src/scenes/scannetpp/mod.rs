@@ -3,6 +3,8 @@
 //! `iphone/rgb/frame_000000.jpg` (every tenth, or all), with `iphone/depth/frame_000000.png` (16-bit millimetres)
 //! where there is depth. The toolkit of the data set does that; so does `ffmpeg` for the pictures.
 
+pub mod write;
+
 use super::arkitscenes::AnnotatedBounds;
 use super::scan::{
     Scan, ScanFrame, ScanMesh, ScanOptions, ScanSource, axis_aligned_box, decode_color, decode_depth,
@@ -231,10 +233,9 @@ fn surface(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::{Renderer, SurfaceRenderer, scan_mesh};
+    use crate::render::{Renderer, SurfaceRenderer};
     use crate::scenes::rooms::{RoomOptions, generate};
     use crate::scenes::{scannet_intrinsics, walk};
-    use serde_json::json;
     use std::fs;
 
     fn written() -> (tempfile::TempDir, Scene) {
@@ -242,47 +243,7 @@ mod tests {
         scene.name = "0a1b2c3d4e".to_owned();
         scene.cameras = walk(&scene, scannet_intrinsics(64, 48), 10.0, 0.6, 1);
         let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("data").join(&scene.name);
-        for name in ["scans", "iphone/rgb", "iphone/depth"] {
-            fs::create_dir_all(folder.join(name)).unwrap();
-        }
-        let mesh = scan_mesh(&scene);
-        fs::write(folder.join("scans/segments.json"), json!({"segIndices": mesh.instances}).to_string())
-            .unwrap();
-        let surface =
-            ply::Ply { vertices: mesh.vertices, colors: Some(mesh.colors), triangles: mesh.triangles };
-        fs::write(folder.join("scans/mesh_aligned_0.05.ply"), ply::to_bytes(&surface)).unwrap();
-        let mut groups: Vec<_> = scene
-            .objects
-            .iter()
-            .map(|object| {
-                let b = &object.bounds;
-                json!({"label": object.category, "segments": [object.id], "obb": {"centroid": b.center.to_array(),
-                    "axesLengths": b.size().to_array(), "normalizedAxes": b.axes().to_cols_array()}})
-            })
-            .collect();
-        groups.push(json!({"label": "wall", "segments": [0]}));
-        fs::write(folder.join("scans/segments_anno.json"), json!({"segGroups": groups}).to_string()).unwrap();
-        let renderer = Renderer::new(&scene);
-        let mut records = serde_json::Map::new();
-        for (i, camera) in scene.cameras.iter().enumerate() {
-            let frame = format!("frame_{:06}", i * 10);
-            let drawn = renderer.render(camera);
-            drawn.color.save(folder.join(format!("iphone/rgb/{frame}.jpg"))).unwrap();
-            let depth = drawn.depth.iter().map(|metres| (metres * 1000.0).round() as u16).collect();
-            image::ImageBuffer::<image::Luma<u16>, Vec<u16>>::from_raw(64, 48, depth)
-                .unwrap()
-                .save(folder.join(format!("iphone/depth/{frame}.png")))
-                .unwrap();
-            let pose = glam::Mat4::from_rotation_translation(camera.pose.rotation, camera.pose.translation);
-            let k = camera.intrinsics;
-            records.insert(
-                frame,
-                json!({"aligned_pose": pose.transpose().to_cols_array_2d(), "timestamp": 5.0 + i as f64 * 0.1,
-                    "intrinsic": [[k.fx, 0.0, k.cx], [0.0, k.fy, k.cy], [0.0, 0.0, 1.0]]}),
-            );
-        }
-        fs::write(folder.join("iphone/pose_intrinsic_imu.json"), json!(records).to_string()).unwrap();
+        write::write(&scene, parent.path()).unwrap();
         (parent, scene)
     }
 

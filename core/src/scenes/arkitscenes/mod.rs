@@ -1,10 +1,15 @@
 //! ARKitScenes scans (the `3dod` part): a folder `ID` with `ID_3dod_mesh.ply`, `ID_3dod_annotation.json`, and
 //! `lowres_wide/ID_TIME.png`, `lowres_depth/ID_TIME.png` (16-bit millimetres), `lowres_wide_intrinsics/ID_TIME.pincam`
 //! and `lowres_wide.traj` in it or in `ID_frames`.
+//!
+//! The times in the names of one frame's files may differ by a millisecond, so they are matched by time. Devices were
+//! held in any way: pictures are turned upright (see [`super::scan`]).
+
+pub mod write;
 
 use super::scan::{
-    Scan, ScanFrame, ScanMesh, ScanOptions, ScanSource, decode_color, decode_depth, find_folders, fit,
-    folder_name, resized, room_around,
+    QuarterTurns, Scan, ScanFrame, ScanMesh, ScanOptions, ScanSource, decode_color, decode_depth,
+    find_folders, fit, folder_name, resized, room_around,
 };
 use super::scannet::read_json;
 use super::{Camera, Object, Scene, SceneError, ply};
@@ -13,8 +18,9 @@ use glam::{Mat3, Quat, Vec3};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// A picture has the pose that was recorded at most this many seconds from it: half the step of 10 poses a second.
-const POSE_TOLERANCE_S: f64 = 0.05;
+/// A picture, its pose, its camera and its depth were recorded at most this many seconds apart; the loader that comes
+/// with the data set allows as much.
+const TIME_TOLERANCE_S: f64 = 0.005;
 /// A point of the surface belongs to the box it lies in or this near to, metres.
 const BOX_MARGIN_M: f32 = 0.02;
 /// Depth units to the metre.
@@ -42,11 +48,19 @@ impl ScanSource for Source {
     }
 }
 
+/// Where the parts of a frame are.
+struct Picture {
+    color: PathBuf,
+    depth: Option<PathBuf>,
+}
+
 struct ArkitScene {
     scene: Scene,
     mesh: ScanMesh,
     /// The pictures of each camera of the scene.
-    pictures: Vec<PathBuf>,
+    pictures: Vec<Picture>,
+    /// From the pictures to what [`Scan::frame`] gives.
+    turns: QuarterTurns,
     warnings: Vec<String>,
 }
 
@@ -60,10 +74,11 @@ impl Scan for ArkitScene {
     }
 
     fn frame(&self, camera: usize) -> Result<ScanFrame, SceneError> {
-        let path = &self.pictures[camera];
-        let color = picture(path, decode_color)?;
-        let depth = beside(path, "lowres_depth", "png").filter(|path| path.is_file());
-        let depth = depth.map(|path| picture(&path, |bytes| decode_depth(bytes, DEPTH_SHIFT))).transpose()?;
+        let picture = &self.pictures[camera];
+        let color = self.turns.color(decoded(&picture.color, decode_color)?);
+        let depth =
+            picture.depth.as_ref().map(|path| decoded(path, |bytes| decode_depth(bytes, DEPTH_SHIFT)));
+        let depth = depth.transpose()?.map(|depth| self.turns.depth(depth));
         Ok(ScanFrame { color: resized(color, &self.scene.cameras[camera].intrinsics), depth })
     }
 
@@ -72,13 +87,7 @@ impl Scan for ArkitScene {
     }
 }
 
-/// The file of the same name in another folder of the recording.
-fn beside(picture: &Path, folder: &str, extension: &str) -> Option<PathBuf> {
-    let recording = picture.parent()?.parent()?;
-    Some(recording.join(folder).join(picture.file_name()?).with_extension(extension))
-}
-
-fn picture<T>(path: &Path, decode: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, SceneError> {
+fn decoded<T>(path: &Path, decode: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, SceneError> {
     let bytes = std::fs::read(path).map_err(|source| SceneError::Read { path: path.to_owned(), source })?;
     decode(&bytes).map_err(|problem| fail(path, "picture", problem))
 }
@@ -164,7 +173,10 @@ impl ArkitScene {
         let recording = recording.iter().find(|folder| folder.join("lowres_wide.traj").is_file());
         let recording = recording.cloned().unwrap_or_else(|| folder.to_owned());
         let poses = trajectory(&recording.join("lowres_wide.traj"))?;
-        let mut pictures = timed_pictures(&recording.join("lowres_wide"))?;
+        let mut pictures = timed_files(&recording.join("lowres_wide"), "png")?;
+        let cameras_at = timed_files(&recording.join("lowres_wide_intrinsics"), "pincam")?;
+        let depth_folder = recording.join("lowres_depth");
+        let depths = if depth_folder.is_dir() { timed_files(&depth_folder, "png")? } else { Vec::new() };
         let total = pictures.len();
         pictures.retain(|(time, _)| nearest(&poses, *time).is_some());
         if pictures.len() < total {
@@ -175,18 +187,24 @@ impl ArkitScene {
         }
         let kept = pictures.len().min(options.max_frames);
         let start = pictures.first().map_or(0.0, |(time, _)| *time);
-        let (mut cameras, mut paths) = (Vec::new(), Vec::new());
+        let turns = QuarterTurns::upright(poses.iter().map(|(_, pose)| pose));
+        let (mut cameras, mut kept_pictures) = (Vec::new(), Vec::new());
         for i in 0..kept {
-            let (time, path) = &pictures[if kept < 2 { 0 } else { i * (pictures.len() - 1) / (kept - 1) }];
-            let Some(pose) = nearest(&poses, *time) else {
+            let (time, color) = &pictures[if kept < 2 { 0 } else { i * (pictures.len() - 1) / (kept - 1) }];
+            let Some(&pose) = nearest(&poses, *time) else {
                 continue;
             };
-            let intrinsics = beside(path, "lowres_wide_intrinsics", "pincam").map(|path| pincam(&path));
-            match intrinsics.unwrap_or_else(|| Err(fail(path, "path", "has no folder above it".to_owned()))) {
+            let intrinsics = match nearest(&cameras_at, *time) {
+                Some(path) => pincam(path),
+                None => Err(fail(color, "camera", "has no file in lowres_wide_intrinsics".to_owned())),
+            };
+            match intrinsics {
                 Ok(intrinsics) => {
-                    let time = Some((time - start) as f32);
-                    cameras.push(Camera { pose, intrinsics: fit(&intrinsics, options), time });
-                    paths.push(path.clone());
+                    let time_s = Some((time - start) as f32);
+                    let camera = turns.camera(Camera { pose, intrinsics, time: time_s });
+                    cameras.push(Camera { intrinsics: fit(&camera.intrinsics, options), ..camera });
+                    let depth = nearest(&depths, *time).cloned();
+                    kept_pictures.push(Picture { color: color.clone(), depth });
                 }
                 Err(error) if options.skip_bad => warnings.push(error.to_string()),
                 Err(error) => return Err(error),
@@ -194,7 +212,7 @@ impl ArkitScene {
         }
         let scene =
             Scene { name, source: "arkitscenes".to_owned(), room: room_around(&mesh), objects, cameras };
-        Ok(Self { scene, mesh, pictures: paths, warnings })
+        Ok(Self { scene, mesh, pictures: kept_pictures, turns, warnings })
     }
 }
 
@@ -252,26 +270,28 @@ fn rotation_about(turn: Vec3) -> Mat3 {
     Mat3::from_cols(column(Vec3::X), column(Vec3::Y), column(Vec3::Z))
 }
 
-fn nearest(poses: &[(f64, Pose)], time: f64) -> Option<Pose> {
-    let after = poses.partition_point(|(at, _)| *at < time);
-    let near = [after.checked_sub(1), Some(after)].into_iter().flatten().filter_map(|i| poses.get(i));
-    let (at, pose) = near.min_by(|a, b| (a.0 - time).abs().total_cmp(&(b.0 - time).abs()))?;
-    ((at - time).abs() <= POSE_TOLERANCE_S).then_some(*pose)
+/// What was recorded nearest to a time, if near enough; sorted by time.
+fn nearest<T>(timed: &[(f64, T)], time: f64) -> Option<&T> {
+    let after = timed.partition_point(|(at, _)| *at < time);
+    let near = [after.checked_sub(1), Some(after)].into_iter().flatten().filter_map(|i| timed.get(i));
+    let (at, found) = near.min_by(|a, b| (a.0 - time).abs().total_cmp(&(b.0 - time).abs()))?;
+    ((at - time).abs() <= TIME_TOLERANCE_S).then_some(found)
 }
 
-/// The pictures of a folder by time: `ID_TIME.png`.
-fn timed_pictures(folder: &Path) -> Result<Vec<(f64, PathBuf)>, SceneError> {
+/// The files of a folder by time: `ID_TIME.EXTENSION`.
+fn timed_files(folder: &Path, wanted: &str) -> Result<Vec<(f64, PathBuf)>, SceneError> {
     let entries =
         std::fs::read_dir(folder).map_err(|source| SceneError::Read { path: folder.to_owned(), source })?;
-    let mut pictures: Vec<(f64, PathBuf)> = entries
+    let mut files: Vec<(f64, PathBuf)> = entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
-            let time = path.file_stem()?.to_str()?.rsplit('_').next()?.parse().ok()?;
-            path.extension().is_some_and(|extension| extension == "png").then_some((time, path))
+            let time: f64 = path.file_stem()?.to_str()?.rsplit('_').next()?.parse().ok()?;
+            let fits = time.is_finite() && path.extension().is_some_and(|extension| extension == wanted);
+            fits.then_some((time, path))
         })
         .collect();
-    pictures.sort_by(|a, b| a.0.total_cmp(&b.0));
-    Ok(pictures)
+    files.sort_by(|a, b| a.0.total_cmp(&b.0));
+    Ok(files)
 }
 
 /// `WIDTH HEIGHT FX FY CX CY`.
@@ -296,75 +316,28 @@ fn pincam(path: &Path) -> Result<Intrinsics, SceneError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::{Renderer, scan_mesh};
+    use crate::render::Renderer;
     use crate::scenes::rooms::{RoomOptions, generate};
     use crate::scenes::{scannet_intrinsics, walk};
-    use serde_json::json;
     use std::fs;
 
-    /// Writes a room as a scan; the inverse of what the reader does, by quaternions instead of Rodrigues' formula.
-    fn written() -> (tempfile::TempDir, Scene) {
+    fn room() -> Scene {
         let mut scene = generate(6, 3, &RoomOptions::default());
         scene.name = "41000001".to_owned();
         scene.cameras = walk(&scene, scannet_intrinsics(64, 48), 10.0, 1.0, 1);
+        scene
+    }
+
+    fn written(scene: &Scene) -> tempfile::TempDir {
         let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join(&scene.name);
-        for name in ["lowres_wide", "lowres_depth", "lowres_wide_intrinsics"] {
-            fs::create_dir_all(folder.join(name)).unwrap();
-        }
-        let mesh = scan_mesh(&scene);
-        let surface =
-            ply::Ply { vertices: mesh.vertices, colors: Some(mesh.colors), triangles: mesh.triangles };
-        fs::write(folder.join("41000001_3dod_mesh.ply"), ply::to_bytes(&surface)).unwrap();
-        let boxes: Vec<_> = scene
-            .objects
-            .iter()
-            .map(|object| {
-                let axes = object.bounds.axes().to_cols_array();
-                json!({"label": object.category.replace(' ', "_"), "segments": {"obbAligned": {
-                    "centroid": object.bounds.center.to_array(), "axesLengths": object.bounds.size().to_array(),
-                    "normalizedAxes": axes}}})
-            })
-            .collect();
-        fs::write(folder.join("41000001_3dod_annotation.json"), json!({ "data": boxes }).to_string())
-            .unwrap();
-        let renderer = Renderer::new(&scene);
-        let mut trajectory = String::new();
-        for camera in &scene.cameras {
-            let time = 1000.0 + f64::from(camera.time.unwrap());
-            let frame = renderer.render(camera);
-            let at =
-                |kind: &str, extension: &str| folder.join(format!("{kind}/41000001_{time:.3}.{extension}"));
-            frame.color.save(at("lowres_wide", "png")).unwrap();
-            let depth = frame.depth.iter().map(|metres| (metres * 1000.0).round() as u16).collect();
-            image::ImageBuffer::<image::Luma<u16>, Vec<u16>>::from_raw(64, 48, depth)
-                .unwrap()
-                .save(at("lowres_depth", "png"))
-                .unwrap();
-            let i = camera.intrinsics;
-            let text = format!("{} {} {} {} {} {}", i.width, i.height, i.fx, i.fy, i.cx, i.cy);
-            fs::write(at("lowres_wide_intrinsics", "pincam"), text).unwrap();
-            let inverse = camera.pose.rotation.inverse();
-            let (axis, angle) = inverse.to_axis_angle();
-            let (turn, shift) = (axis * angle, -(inverse * camera.pose.translation));
-            trajectory.push_str(&format!(
-                "{} {} {} {} {} {} {}\n",
-                time + 0.012,
-                turn.x,
-                turn.y,
-                turn.z,
-                shift.x,
-                shift.y,
-                shift.z
-            ));
-        }
-        fs::write(folder.join("lowres_wide.traj"), trajectory).unwrap();
-        (parent, scene)
+        write::write(scene, parent.path()).unwrap();
+        parent
     }
 
     #[test]
     fn a_room_written_as_a_scan_is_read_back() {
-        let (folder, room) = written();
+        let room = room();
+        let folder = written(&room);
         let scan = source(folder.path(), ScanOptions::default()).unwrap().open(0).unwrap();
         assert!(scan.warnings().is_empty(), "{:?}", scan.warnings());
         let scene = scan.scene();
@@ -391,8 +364,34 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_held_sideways_is_turned_upright() {
+        let upright = room();
+        let mut held = upright.clone();
+        // A quarter turn clockwise about the line of sight, so that the sky is on the left of the picture.
+        let roll = Mat3::from_cols(Vec3::Y, Vec3::NEG_X, Vec3::Z);
+        for camera in &mut held.cameras {
+            let k = camera.intrinsics;
+            (camera.intrinsics.width, camera.intrinsics.height) = (k.height, k.width);
+            (camera.intrinsics.cx, camera.intrinsics.cy) = (k.cy, k.width as f32 - k.cx);
+            camera.pose.rotation = Quat::from_mat3(&(Mat3::from_quat(camera.pose.rotation) * roll));
+        }
+        let folder = written(&held);
+        let scan = source(folder.path(), ScanOptions::default()).unwrap().open(0).unwrap();
+        let renderer = Renderer::new(&upright);
+        for (i, (read, made)) in scan.scene().cameras.iter().zip(&upright.cameras).enumerate() {
+            assert!(read.pose.rotation.dot(made.pose.rotation).abs() > 1.0 - 1e-5);
+            assert_eq!((read.intrinsics.width, read.intrinsics.height), (64, 48));
+            let (frame, drawn) = (scan.frame(i).unwrap(), renderer.render(made));
+            let depth = frame.depth.unwrap().metres;
+            let near = depth.iter().zip(&drawn.depth).filter(|(a, b)| (*a - *b).abs() < 2e-3).count();
+            assert!(near as f32 > 0.98 * depth.len() as f32, "{near} of {}", depth.len());
+            assert_eq!(frame.color.dimensions(), (64, 48));
+        }
+    }
+
+    #[test]
     fn damage_is_named() {
-        let (folder, _) = written();
+        let folder = written(&room());
         let scan = folder.path().join("41000001");
         let message = |path: &str, content: &str| {
             let path = scan.join(path);
