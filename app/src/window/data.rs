@@ -2,12 +2,13 @@
 
 use super::app::Shared;
 use super::dialogs::Picker;
+use super::filter::{Facts, Filter};
 use super::pictures::Picture;
 use super::theme;
 use super::viewer::{Library, SceneViewer, Selection};
 use super::widgets;
 use egui::{Key, Rect, RichText, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
-use spatial_ladder::samples::Dataset;
+use spatial_ladder::samples::{Dataset, SampleKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
@@ -17,8 +18,7 @@ pub struct DataWorkspace {
     path: String,
     picker: Picker,
     state: State,
-    filter: String,
-    part: Part,
+    filter: Filter,
     /// Samples that pass the filter, in file order.
     visible: Vec<usize>,
     selected: Option<usize>,
@@ -46,47 +46,29 @@ struct Opened {
 }
 
 struct Row {
-    /// `chair ×2 · table`
+    /// `chair ×2 · table`, or `video · object size: 172`
     summary: String,
-    /// Everything the filter looks at, in lower case.
-    haystack: String,
+    facts: Facts,
 }
 
 impl Opened {
     fn read(path: &Path) -> Result<Self, String> {
         let dataset = Dataset::open(path).map_err(|error| error.to_string())?;
-        let library = Library { dataset };
+        let library = Library::new(dataset);
         let row = |index| {
             let sample = library.sample(index)?;
-            let summary = widgets::summarize_labels(sample.answer.iter().map(|found| found.label.as_str()));
-            let haystack =
-                format!("#{} {} {summary} {}", sample.question_id, sample.question, sample.image.join(" "));
-            Some(Row { summary, haystack: haystack.to_lowercase() })
+            let labels = || widgets::summarize_labels(sample.boxes.iter().map(|found| found.label.as_str()));
+            let summary = match (sample.kind, sample.question_type) {
+                (SampleKind::Spatial, Some(question_type)) => {
+                    format!("{}: {}", question_type.name(), sample.answer_text)
+                }
+                (SampleKind::Thought, _) => "chain of thought".to_owned(),
+                _ => labels(),
+            };
+            Some(Row { facts: Facts::of(&sample, &summary), summary })
         };
         let rows = (0..library.len()).filter_map(row).collect();
         Ok(Self { library: Arc::new(library), rows })
-    }
-}
-
-/// Which part of the data set the list shows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Part {
-    #[default]
-    All,
-    Training,
-    HeldOut,
-}
-
-impl Part {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::All, "All"), (Self::Training, "Training"), (Self::HeldOut, "Held out")];
-
-    fn holds(self, held_out: bool) -> bool {
-        match self {
-            Self::All => true,
-            Self::Training => !held_out,
-            Self::HeldOut => held_out,
-        }
     }
 }
 
@@ -175,8 +157,7 @@ impl DataWorkspace {
         match loaded {
             Ok(opened) => {
                 shared.settings.remember_data(path);
-                self.filter.clear();
-                self.part = Part::All;
+                self.filter = Filter::default();
                 self.visible = (0..opened.rows.len()).collect();
                 self.selected = (!opened.rows.is_empty()).then_some(0);
                 self.scroll_to_selected = true;
@@ -196,7 +177,14 @@ impl DataWorkspace {
             return;
         }
         let step = ui.input_mut(|input| {
-            let keys = [(Key::ArrowDown, 1), (Key::ArrowUp, -1), (Key::PageDown, 10), (Key::PageUp, -10)];
+            let keys = [
+                (Key::ArrowDown, 1),
+                (Key::ArrowRight, 1),
+                (Key::ArrowUp, -1),
+                (Key::ArrowLeft, -1),
+                (Key::PageDown, 10),
+                (Key::PageUp, -10),
+            ];
             let pressed = |(key, by)| input.count_and_consume_key(egui::Modifiers::NONE, key) as isize * by;
             keys.map(pressed).iter().sum::<isize>()
         });
@@ -273,25 +261,11 @@ impl DataWorkspace {
         let State::Ready(opened) = &self.state else {
             return;
         };
-        let mut changed = false;
-        ui.horizontal(|ui| {
-            let label = widgets::subdued(ui, "Filter");
-            let field = widgets::text_field(ui, &mut self.filter, "Words in question, labels or path");
-            changed |= field.labelled_by(label.id).changed();
-        });
-        ui.horizontal(|ui| {
-            for (part, name) in Part::ALL {
-                changed |= ui.selectable_value(&mut self.part, part, name).changed();
-            }
-        });
+        let changed = self.filter.ui(ui, opened.rows.iter().map(|row| &row.facts));
         if changed {
-            let words: Vec<String> =
-                self.filter.to_lowercase().split_whitespace().map(str::to_owned).collect();
-            let passes = |at: &usize| {
-                self.part.holds(opened.library.is_held_out(*at))
-                    && words.iter().all(|word| opened.rows[*at].haystack.contains(word))
-            };
-            self.visible = (0..opened.rows.len()).filter(passes).collect();
+            let passes = |at: &usize| self.filter.passes(&opened.rows[*at].facts);
+            let prepared = (0..opened.rows.len()).filter(passes).collect();
+            self.visible = prepared;
             if self.selected.is_none_or(|selected| self.visible.binary_search(&selected).is_err()) {
                 self.selected = self.visible.first().copied();
             }
@@ -306,7 +280,7 @@ impl DataWorkspace {
         widgets::subdued(ui, count);
         if all == 0 {
             ui.label(
-                "This data set holds no localization questions. Build one with spatial-ladder data build.",
+                "This data set holds no questions to look at. Build one with spatial-ladder data build.",
             );
             return;
         }
@@ -356,7 +330,11 @@ impl DataWorkspace {
                 );
                 widgets::section_title(ui, &title);
                 let image = sample.image.first().map_or("", String::as_str);
-                widgets::subdued(ui, image);
+                let images = match sample.image.len() {
+                    0 | 1 => image.to_owned(),
+                    count => format!("{image} and {} more", count - 1),
+                };
+                widgets::subdued(ui, format!("#{} · {images}", sample.question_id));
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     if ui.button("Next").on_hover_text("Arrow down").clicked() {
                         self.step(1);
@@ -366,12 +344,39 @@ impl DataWorkspace {
                     }
                 });
             });
-            ui.add(egui::Label::new(RichText::new(&sample.question).color(tokens.text)).truncate());
+            let question = RichText::new(sample.question).color(tokens.text);
+            ui.add(egui::Label::new(question).truncate()).on_hover_text(sample.question);
+            if sample.kind == SampleKind::Spatial {
+                ui.horizontal_wrapped(|ui| {
+                    if sample.options.is_empty() {
+                        ui.label(RichText::new(sample.answer).strong().color(tokens.text_strong));
+                    }
+                    for (at, option) in sample.options.iter().enumerate() {
+                        let is_right = option.split('.').next() == Some(sample.answer);
+                        let text = RichText::new(option);
+                        let text = if is_right {
+                            text.strong().color(tokens.text_strong)
+                        } else {
+                            text.color(tokens.text_subdued)
+                        };
+                        ui.label(if is_right { text.underline() } else { text });
+                        if at + 1 < sample.options.len() {
+                            ui.add_space(theme::GAP);
+                        }
+                    }
+                });
+            }
+            if let Some(solution) = sample.solution {
+                let shown = ui.make_persistent_id("thought");
+                egui::collapsing_header::CollapsingState::load_with_default_open(ui.ctx(), shown, false)
+                    .show_header(ui, |ui| ui.label("Thought"))
+                    .body(|ui| ui.label(solution));
+            }
             ui.spacing_mut().interact_size.y = 0.0;
             ui.spacing_mut().item_spacing = vec2(theme::GAP_TINY, theme::GAP_TINY);
             ui.horizontal_wrapped(|ui| {
                 for (label, count) in
-                    widgets::count_labels(sample.answer.iter().map(|found| found.label.as_str()))
+                    widgets::count_labels(sample.boxes.iter().map(|found| found.label.as_str()))
                 {
                     widgets::label_chip(ui, &widgets::counted(label, count), theme::box_color(label));
                 }
@@ -452,7 +457,7 @@ fn sample_row(ui: &mut Ui, shared: &mut Shared, opened: &Opened, index: usize, s
     };
     let summary = if row.summary.is_empty() { "nothing to find" } else { &row.summary };
     widgets::paint_line(ui, line(0.04, 0.52), summary, TextStyle::Body, tokens.text_strong);
-    widgets::paint_line(ui, line(0.52, 0.96), &sample.question, TextStyle::Small, tokens.text_subdued);
+    widgets::paint_line(ui, line(0.52, 0.96), sample.question, TextStyle::Small, tokens.text_subdued);
     let clicked = response.clicked();
     response.on_hover_text(format!("#{} · {}", sample.question_id, sample.image.join(", ")));
     clicked

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod data;
 mod dialogs;
 mod errors;
+mod filter;
 pub mod pictures;
 #[cfg(feature = "viewer")]
 mod rerun_viewer;

@@ -32,7 +32,8 @@ impl RerunViewer {
         let mut options =
             StartupOptions { persist_state: false, hide_welcome_screen: true, ..StartupOptions::default() };
         let panels = &mut options.panel_state_overrides;
-        for panel in [&mut panels.top, &mut panels.blueprint, &mut panels.selection, &mut panels.time] {
+        // The time panel is the layout's matter: a video has one.
+        for panel in [&mut panels.top, &mut panels.blueprint, &mut panels.selection] {
             *panel = Some(PanelState::Hidden);
         }
         let mut app = re_viewer::App::new(
@@ -186,7 +187,7 @@ fn feed(
     to_viewer: &LogSender,
 ) -> Result<StoreId, String> {
     let sample = selection.sample().ok_or("the sample is no longer in the data set")?;
-    let recorded = recorder.record(&selection.library.dataset, sample).map_err(|error| error.to_string())?;
+    let recorded = recorder.record(&selection.library.dataset, &sample).map_err(|error| error.to_string())?;
     for message in recorded.messages {
         to_viewer
             .send(DataSourceMessage::LogMsg(message))

@@ -3,32 +3,32 @@
 
 use super::pictures::Pictures;
 use super::widgets;
-use spatial_ladder::samples::{Dataset, GroundingSample};
+use spatial_ladder::samples::{Dataset, Sample, SampleRef, browse};
 use std::sync::Arc;
 
-/// An open data set, its localization questions in one row: those to train on, then those held out.
+/// An open data set and its samples in one row: those to train on, then those held out.
 #[derive(Debug)]
 pub struct Library {
     pub dataset: Dataset,
+    samples: Vec<SampleRef>,
 }
 
 impl Library {
+    pub fn new(dataset: Dataset) -> Self {
+        let samples = browse(&dataset);
+        Self { dataset, samples }
+    }
+
     pub fn len(&self) -> usize {
-        self.dataset.train.grounding.len() + self.dataset.validation.grounding.len()
+        self.samples.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.samples.is_empty()
     }
 
-    pub fn sample(&self, index: usize) -> Option<&GroundingSample> {
-        let train = &self.dataset.train.grounding;
-        train.get(index).or_else(|| self.dataset.validation.grounding.get(index.checked_sub(train.len())?))
-    }
-
-    /// No room of this sample is trained on.
-    pub fn is_held_out(&self, index: usize) -> bool {
-        index >= self.dataset.train.grounding.len()
+    pub fn sample(&self, index: usize) -> Option<Sample<'_>> {
+        self.dataset.sample(self.samples.get(index)?)
     }
 }
 
@@ -40,7 +40,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    pub fn sample(&self) -> Option<&GroundingSample> {
+    pub fn sample(&self) -> Option<Sample<'_>> {
         self.library.sample(self.index)
     }
 
@@ -71,7 +71,7 @@ pub trait SceneViewer {
     }
 }
 
-/// The picture of the sample with its boxes.
+/// The pictures of the sample, a single one with its boxes.
 #[derive(Default)]
 pub struct PictureViewer {
     selection: Option<Selection>,
@@ -89,14 +89,36 @@ impl SceneViewer for PictureViewer {
         let Some(sample) = selection.sample() else {
             return;
         };
-        let Some(image) = sample.image.first() else {
+        if sample.image.is_empty() {
             widgets::empty_state(ui, "No picture", "This sample names no picture.", |_| {});
             return;
-        };
+        }
         let margin = egui::Margin::same(super::theme::PANEL_MARGIN);
-        let picture = pictures.get(ui.ctx(), &selection.library.dataset.image_path(image));
         egui::Frame::NONE.inner_margin(margin).show(ui, |ui| {
-            widgets::picture_with_boxes(ui, &picture, &sample.answer, ui.available_size());
+            let room = ui.available_size();
+            if let [image] = sample.image {
+                let picture = pictures.get(ui.ctx(), &selection.library.dataset.image_path(image));
+                widgets::picture_with_boxes(ui, &picture, sample.boxes, room);
+                return;
+            }
+            // Several pictures in a grid that fits, in order from left to right.
+            let columns = (sample.image.len() as f32).sqrt().ceil().max(1.0) as usize;
+            let rows = sample.image.len().div_ceil(columns);
+            let gap = ui.spacing().item_spacing;
+            let cell = egui::vec2(
+                (room.x - gap.x * (columns - 1) as f32) / columns as f32,
+                (room.y - gap.y * (rows - 1) as f32) / rows as f32,
+            );
+            egui::Grid::new("pictures").num_columns(columns).show(ui, |ui| {
+                for (at, image) in sample.image.iter().enumerate() {
+                    let path = selection.library.dataset.image_path(image);
+                    let picture = pictures.thumbnail(ui.ctx(), &path);
+                    ui.allocate_ui(cell, |ui| widgets::picture_with_boxes(ui, &picture, &[], cell));
+                    if at % columns == columns - 1 {
+                        ui.end_row();
+                    }
+                }
+            });
         });
     }
 }

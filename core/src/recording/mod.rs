@@ -3,18 +3,24 @@
 //!
 //! ```text
 //! /room             outline of floor and ceiling
+//! /surface          floor and objects as triangles, or the scanned surface without its ceiling
 //! /objects          oriented boxes with their categories
 //! /cameras/03       pose and pinhole of camera 3, with /cameras/03/image
 //! /sample           the camera of the sample on show, with /sample/image and /sample/boxes
-//! /question         question and answer as text
+//! /views/01         the cameras of several views, each with /views/01/image
+//! /walk             the path of a video's camera; its frames are /sample/image on the timeline `frame`
+//! /first_sight      on the same timeline, what comes into view
+//! /reason           why the answer is the answer: lines, points, arrows, area, objects
+//! /question         question, options, answer and thought as text
 //! ```
 //! World frame: metres, right-handed, +Z up, as everywhere.
 
 mod layout;
+mod reasons;
 mod sample;
 mod scene;
 
-pub use sample::{Recorded, SampleRecorder, save_dataset};
+pub use sample::{Recorded, SAVED_SAMPLES, SampleRecorder, save_dataset};
 pub use scene::{log_scene, save_scene};
 
 use rerun::sink::MemorySinkStorage;

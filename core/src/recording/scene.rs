@@ -1,7 +1,11 @@
 //! A scene: room outline, boxes, cameras.
 
 use super::{APPLICATION, RecordingError, layout};
-use crate::scenes::{Camera, Room, Scene};
+use crate::render::scan_mesh;
+use crate::samples::{DataType, names};
+use crate::scenes::scan::ScanMesh;
+use crate::scenes::{Camera, Room, Scene, ply};
+use glam::Vec3;
 use rerun::components::{Color, FillMode, Radius, ViewCoordinates};
 use rerun::datatypes::{Quaternion, Rgba32};
 use rerun::{RecordingStream, RecordingStreamBuilder, archetypes as rr};
@@ -12,6 +16,10 @@ const CAMERA_COLOR: Color = Color(Rgba32::from_rgb(130, 130, 140));
 /// How far in front of a camera its picture is drawn, in metres.
 const PICTURE_DISTANCE: f32 = 0.3;
 const LINE: f32 = 1.5;
+/// Four colours that are told apart at once, for what has an order.
+pub(super) const LABEL_RAMP: [[u8; 3]; 4] = [[255, 200, 60], [255, 132, 90], [198, 120, 255], [90, 176, 255]];
+/// A scanned surface is shown up to this far below its ceiling, metres.
+const CEILING_M: f32 = 0.35;
 
 /// Logs everything of a scene but the sample on show, for all times. `pictures` holds the encoded
 /// picture of each camera, in order; cameras without one show their frustum only.
@@ -40,10 +48,12 @@ pub fn log_scene(
 fn log_room(recording: &RecordingStream, room: &Room) -> Result<(), RecordingError> {
     let ring = |height: f32| -> Vec<[f32; 3]> {
         let corners = room.outline.iter().chain(room.outline.first());
-        corners.map(|corner| [corner.x, corner.y, height]).collect()
+        corners.map(|corner| [corner.x, corner.y, room.floor + height]).collect()
     };
-    let edges =
-        room.outline.iter().map(|corner| vec![[corner.x, corner.y, 0.0], [corner.x, corner.y, room.height]]);
+    let edges = room
+        .outline
+        .iter()
+        .map(|corner| vec![[corner.x, corner.y, room.floor], [corner.x, corner.y, room.floor + room.height]]);
     let strips: Vec<Vec<[f32; 3]>> = [ring(0.0), ring(room.height)].into_iter().chain(edges).collect();
     let lines =
         rr::LineStrips3D::new(strips).with_colors([ROOM_COLOR]).with_radii([Radius::new_ui_points(LINE)]);
@@ -65,6 +75,51 @@ fn log_objects(recording: &RecordingStream, scene: &Scene) -> Result<(), Recordi
     // Without it the viewer hides all labels of a batch of more than a few boxes.
     .with_show_labels(true);
     Ok(recording.log_static("/objects", &boxes)?)
+}
+
+/// Floor and objects of a generated room, or the surface of a scan without its ceiling (`scenes/NAME.ply` of the
+/// data set at `root`): what may be looked at from above.
+pub(super) fn log_surface(
+    recording: &RecordingStream,
+    scene: &Scene,
+    root: &Path,
+) -> Result<(), RecordingError> {
+    let scanned = root.join(format!("{}/{}.ply", names::SCENES, scene.name));
+    let mut mesh = if scanned.is_file() {
+        let Ok(surface) = ply::read(&scanned) else {
+            log::warn!("{} cannot be read; the scene is shown without its surface", scanned.display());
+            return Ok(());
+        };
+        let count = surface.vertices.len();
+        ScanMesh {
+            colors: surface.colors.unwrap_or_else(|| vec![[160; 3]; count]),
+            triangles: surface.triangles,
+            instances: vec![1; count],
+            vertices: surface.vertices,
+        }
+    } else {
+        scan_mesh(scene)
+    };
+    let floor = scene.room.floor;
+    let top = floor + scene.room.height - CEILING_M;
+    mesh.triangles.retain(|corners| {
+        let heights = corners.map(|corner| mesh.vertices[corner as usize].z);
+        let on_floor = heights.iter().all(|height| (height - floor).abs() < 0.01);
+        let is_object = mesh.instances[corners[0] as usize] != 0;
+        (is_object || on_floor) && heights.iter().any(|height| *height < top)
+    });
+    let mut normals = vec![Vec3::ZERO; mesh.vertices.len()];
+    for corners in &mesh.triangles {
+        let [a, b, c] = corners.map(|corner| mesh.vertices[corner as usize]);
+        for corner in corners {
+            normals[*corner as usize] += (b - a).cross(c - a);
+        }
+    }
+    let triangles = rr::Mesh3D::new(mesh.vertices.iter().map(Vec3::to_array))
+        .with_triangle_indices(mesh.triangles.iter().copied())
+        .with_vertex_normals(normals.iter().map(|normal| normal.normalize_or(Vec3::Z).to_array()))
+        .with_vertex_colors(mesh.colors.iter().map(|&[r, g, b]| Color::from_rgb(r, g, b)));
+    Ok(recording.log_static("/surface", &triangles)?)
 }
 
 /// Pose and pinhole of a camera whose picture is drawn `picture_distance` metres in front of it.
@@ -93,7 +148,8 @@ pub fn save_scene(scene: &Scene, path: &Path) -> Result<(), RecordingError> {
     let (recording, storage) =
         RecordingStreamBuilder::new(APPLICATION).recording_name(&scene.name).memory()?;
     log_scene(&recording, scene, &[])?;
-    layout::send(&recording, Some(&scene.room))?;
+    log_surface(&recording, scene, Path::new(""))?;
+    layout::send(&recording, Some(&scene.room), DataType::SingleImage, 1)?;
     super::write(path, &[&storage])
 }
 
@@ -102,7 +158,7 @@ pub(super) mod tests {
     use super::*;
     use crate::geometry::{Intrinsics, OrientedBox, Pose};
     use crate::scenes::Object;
-    use glam::{Quat, Vec2, Vec3};
+    use glam::{Quat, Vec2};
 
     pub fn scene(name: &str, cameras: usize) -> Scene {
         let corners = [(0.0, 0.0), (4.0, 0.0), (4.0, 3.0), (0.0, 3.0)];

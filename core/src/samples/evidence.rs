@@ -13,6 +13,13 @@ pub struct Evidence {
     pub scene: String,
     /// The cameras of the scene that took the row's images, in the same order.
     pub cameras: Vec<usize>,
+    /// Categories of [`Reason::objects`], in the same order.
+    #[serde(default)]
+    pub categories: Vec<String>,
+    /// How much of the object that is seen least is in sight, where it is seen best, 0 to 1; `None` for questions
+    /// about no object.
+    #[serde(default)]
+    pub visibility: Option<f32>,
     pub reason: Reason,
 }
 

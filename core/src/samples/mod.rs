@@ -22,6 +22,8 @@
 //! to be localized first and answered then.
 //! Whole scenes are held out, never single pictures of a scene that is trained on.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod browse;
 mod caption;
 #[cfg(not(target_arch = "wasm32"))]
 mod check;
@@ -42,6 +44,8 @@ mod spatial;
 #[cfg(not(target_arch = "wasm32"))]
 mod stats;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use browse::{Sample, SampleKind, SampleRef, browse};
 pub use caption::{CAPTION_OBJECTS, NEAR_M, caption};
 #[cfg(not(target_arch = "wasm32"))]
 pub use check::{CheckReport, Checked, Fault, check, check_and_read};

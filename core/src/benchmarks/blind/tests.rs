@@ -190,6 +190,8 @@ fn few_rows_say_nothing_and_directions_are_told_apart_by_scheme() {
         question_id,
         scene: String::new(),
         cameras: Vec::new(),
+        categories: Vec::new(),
+        visibility: None,
         reason: Reason::RelativeDirection {
             scheme: SectorScheme::Easy,
             objects: Vec::new(),

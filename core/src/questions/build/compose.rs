@@ -243,6 +243,7 @@ impl Output {
         letters: &mut Letters,
         config: &QuestionConfig,
     ) -> Result<Used, QuestionError> {
+        let categories = gathered.categories;
         let mut used = Used {
             scene: gathered.scene.clone(),
             written: gathered.images.keys().copied().collect(),
@@ -287,6 +288,13 @@ impl Output {
                 question_id,
                 scene: gathered.scene.clone(),
                 cameras: candidate.cameras.clone(),
+                categories: candidate
+                    .reason
+                    .objects()
+                    .iter()
+                    .filter_map(|id| categories.get(id).cloned())
+                    .collect(),
+                visibility: candidate.visibility,
                 reason: candidate.reason.clone(),
             })?;
             part.counts.add_spatial(&row);

@@ -28,6 +28,8 @@ pub(super) struct Gathered {
     pub localization: Vec<(usize, Vec<Localization>)>,
     pub foundation: Vec<FoundationSample>,
     pub candidates: Vec<Candidate>,
+    /// Of the scene's objects, by their ids.
+    pub categories: BTreeMap<u16, String>,
     /// Why the scene was left out.
     pub left_out: Option<String>,
     pub warnings: Vec<String>,
@@ -151,6 +153,7 @@ impl Gatherer<'_> {
         let is_useful = |camera: &usize| observations[camera].iter().any(|seen| seen.is_clear(config));
         let stills = open.stills.iter().copied().filter(is_useful).collect();
         let sights = Sights { scene, observations, stills, video: open.video.clone() };
+        gathered.categories = scene.objects.iter().map(|o| (o.id, o.category.clone())).collect();
         gathered.candidates = spatial::ask_all(&sights, config, dice);
 
         let mut used: BTreeSet<usize> = gathered.localization.iter().map(|(camera, _)| *camera).collect();

@@ -13,6 +13,8 @@ pub struct Candidate {
     /// Cameras of the scene whose pictures belong to the question, in order.
     pub cameras: Vec<usize>,
     pub reason: Reason,
+    /// See [`crate::samples::Evidence::visibility`].
+    pub visibility: Option<f32>,
     /// Where the objects asked about are, in the order in which the question names them; only for single images.
     pub boxes: Vec<GroundedBox>,
     /// How one may come to the answer, up to but without naming it.

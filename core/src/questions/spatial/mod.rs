@@ -17,7 +17,7 @@ mod showing;
 mod thoughts;
 
 pub use candidate::{Candidate, CandidateAnswer};
-pub use relative_direction::{clockwise_angle, direction_word};
+pub use relative_direction::{clockwise_angle, direction_word, sectors};
 pub use showing::{Showing, Sights};
 pub use thoughts::{conclusion, solution};
 
@@ -57,6 +57,9 @@ pub fn ask_all(sights: &Sights, config: &QuestionConfig, dice: &mut Dice) -> Vec
             candidates.extend(room_size::ask(showing, dice));
             candidates.extend(appearance_order::ask(showing, limit, dice));
         }
+    }
+    for candidate in &mut candidates {
+        candidate.visibility = sights.visibility(&candidate.reason.objects(), &candidate.cameras);
     }
     candidates
 }

@@ -10,7 +10,7 @@ use glam::{Vec2, Vec3};
 
 /// A word for each sector of a scheme and the clockwise angles it covers, degrees from straight ahead. A sector
 /// that begins above 360 runs through straight ahead.
-fn sectors(scheme: SectorScheme) -> &'static [(&'static str, [f32; 2])] {
+pub fn sectors(scheme: SectorScheme) -> &'static [(&'static str, [f32; 2])] {
     match scheme {
         SectorScheme::Easy => &[("left", [180.0, 360.0]), ("right", [0.0, 180.0])],
         SectorScheme::Medium => {
@@ -154,6 +154,7 @@ pub(super) fn ask_by_camera(showing: &Showing, limit: usize, dice: &mut Dice) ->
         let cameras = [showing.camera()];
         let telling = Telling::new(showing, &cameras);
         candidates.push(Candidate {
+            visibility: None,
             data_type: showing.data_type,
             question_type: QuestionType::RelativeDirection,
             question: format!(
@@ -210,6 +211,7 @@ pub(super) fn ask_by_object(showing: &Showing, limit: usize, dice: &mut Dice) ->
             asked += 1;
             let telling = Telling::new(showing, &cameras);
             candidates.push(Candidate {
+                visibility: None,
                 data_type: showing.data_type,
                 question_type: QuestionType::RelativeDirection,
                 question: wording(scheme, by, faced, target),

@@ -13,6 +13,7 @@ pub(super) fn ask(showing: &Showing, dice: &mut Dice) -> Option<Candidate> {
     let cameras = showing.cameras_for(&[], dice).filter(|_| known)?;
     let telling = Telling::new(showing, &cameras);
     Some(Candidate {
+        visibility: None,
         data_type: showing.data_type,
         question_type: QuestionType::RoomSize,
         question: "What is the size of this room (in square meters)? \

@@ -32,6 +32,15 @@ impl Sights<'_> {
     pub fn observation(&self, camera: usize, object: u16) -> Option<&Observation> {
         self.observations.get(&camera)?.iter().find(|seen| seen.instance == object)
     }
+
+    /// How much of the object that is seen least is in sight, in the picture that shows it best.
+    pub fn visibility(&self, objects: &[u16], cameras: &[usize]) -> Option<f32> {
+        let best = |&object: &u16| {
+            let seen = cameras.iter().filter_map(|&camera| self.observation(camera, object));
+            seen.map(|seen| seen.visibility).fold(0.0, f32::max)
+        };
+        objects.iter().map(best).reduce(f32::min)
+    }
 }
 
 impl<'a> Showing<'a> {

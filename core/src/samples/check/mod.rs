@@ -404,6 +404,8 @@ mod tests {
             question_id,
             scene: "a".to_owned(),
             cameras: vec![0],
+            categories: Vec::new(),
+            visibility: None,
             reason: Reason::ObjectSize {
                 object,
                 longest: Segment { from: glam::Vec3::ZERO, to: glam::Vec3::X * metres },
