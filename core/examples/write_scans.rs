@@ -34,7 +34,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let options = ScanOptions::default();
     let read = json!({
-        "color_stride": COLOR_STRIDE,
         "scannet": read_back(&scannet::source(&scannet_at, options)?)?,
         "arkitscenes": read_back(&arkitscenes::source(&arkit_at, options)?)?,
         "scannetpp": read_back(&scannetpp::source(&plus_at, options)?)?,
@@ -110,16 +109,19 @@ fn describe(scan: &dyn Scan) -> Result<Value, Box<dyn Error>> {
     let objects: Vec<Value> = scene
         .objects
         .iter()
-        .map(
-            |object| json!({ "id": object.id, "label": object.category, "corners": object.bounds.corners() }),
-        )
+        .map(|object| {
+            let (low, high) = object.bounds.world_bounds();
+            let corners = object.bounds.corners();
+            json!({ "id": object.id, "label": object.category, "low": low, "high": high, "corners": corners })
+        })
         .collect();
     let mut frames = Vec::new();
     for (i, camera) in scene.cameras.iter().enumerate() {
         let frame = scan.frame(i)?;
-        let depth = frame
-            .depth
-            .map(|depth| json!({ "width": depth.width, "height": depth.height, "metres": depth.metres }));
+        let depth = frame.depth.map(|depth| {
+            let millimetres: Vec<u32> = depth.metres.iter().map(|m| (m * 1000.0).round() as u32).collect();
+            json!({ "width": depth.width, "height": depth.height, "millimetres": millimetres })
+        });
         let color: Vec<[u8; 3]> = frame.color.pixels().step_by(COLOR_STRIDE).map(|pixel| pixel.0).collect();
         let rotation = Mat3::from_quat(camera.pose.rotation);
         let row =
@@ -129,6 +131,7 @@ fn describe(scan: &dyn Scan) -> Result<Value, Box<dyn Error>> {
             "camera_to_world": [row(0), row(1), row(2), [0.0, 0.0, 0.0, 1.0]],
             "intrinsics": { "width": k.width, "height": k.height, "fx": k.fx, "fy": k.fy, "cx": k.cx, "cy": k.cy },
             "time": camera.time,
+            "color_stride": COLOR_STRIDE,
             "color": color,
             "depth": depth,
         }));

@@ -1,6 +1,6 @@
 """Compares what our readers of scans give with what the Python package `scenezoo` gives.
 
-    cargo run --release --no-default-features -p spatial-ladder-core --example write_scans -- OUT 4 --json > OURS.json
+    cargo run --release --no-default-features -p spatial-ladder-core --example write_scans -- OUT 4 > OURS.json
     pip install scenezoo
     python tests/scenezoo/compare.py OUT OURS.json
 
@@ -125,6 +125,46 @@ def compare_pictures(dataset, name, frames, report):
         report.check(name, "colours", max(off), COLOR_LEVELS)
 
 
+def compare_arkitscenes(root, ours, report):
+    from scenezoo.dataset.scene.arkitscenes import ARKitScenes
+
+    dataset = ARKitScenes(root, data_dir="raw/Training", metadata_file="../metadata.csv", offline=True)
+    for name, scan in ours.items():
+        batch = dataset.get_frames(
+            name, source="lowres_wide", items=("rgb", "rgb_intrinsics", "world_to_camera", "depth")
+        )
+        compare_batch(name, scan["frames"], batch, report)
+    report.skip("ARKitScenes", "boxes", "scenezoo recomputes them from the mesh")
+
+
+def compare_scannetpp(root, ours, report):
+    from scenezoo.dataset.scene.scannetpp import ScanNetPP
+
+    dataset = ScanNetPP(root, offline=True)
+    for name, scan in ours.items():
+        batch = dataset.get_frames(
+            name, source="iphone_colmap", items=("rgb", "rgb_intrinsics", "world_to_camera", "depth")
+        )
+        compare_batch(name, scan["frames"], batch, report)
+    report.skip("ScanNet++", "iphone/rgb.mkv", "there is no video encoder here")
+
+
+def compare_batch(name, frames, batch, report):
+    poses = np.linalg.inv(batch.world_to_camera.astype(np.float64))
+    report.check(name, f"poses of {len(frames)} frames", largest(poses, [f["camera_to_world"] for f in frames]), POSE_METRES)
+    mine = [[f["intrinsics"][key] for key in ("fx", "fy", "cx", "cy")] for f in frames]
+    k = batch.rgb_intrinsics
+    theirs = np.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], axis=1)
+    report.check(name, "intrinsics", largest(theirs, mine), INTRINSIC_PIXELS)
+    mine = [np.reshape(f["depth"]["millimetres"], (f["depth"]["height"], -1)) for f in frames]
+    report.check(name, "depth", largest(np.rint(batch.depth * 1000.0), mine), DEPTH_MILLIMETRES)
+    off = []
+    for theirs, frame in zip(batch.rgb, frames, strict=True):
+        sampled = theirs.reshape(-1, 3)[:: frame["color_stride"]].astype(np.float64)
+        off.append(np.abs(sampled - frame["color"]).mean())
+    report.check(name, "colours", max(off), COLOR_LEVELS)
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -132,6 +172,10 @@ def main():
     report = Report()
     if "scannet" in ours:
         compare_scannet(root / "scannet", ours["scannet"], report)
+    if "arkitscenes" in ours:
+        compare_arkitscenes(root / "arkitscenes", ours["arkitscenes"], report)
+    if "scannetpp" in ours:
+        compare_scannetpp(root / "scannetpp", ours["scannetpp"], report)
     print(f"{report.compared} compared, {report.failed} failed, {report.skipped} not comparable")
     sys.exit(report.failed > 0)
 
