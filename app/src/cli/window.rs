@@ -19,6 +19,10 @@ pub struct WindowArgs {
     #[arg(long, hide = true, value_name = "PATH")]
     pub open: Option<PathBuf>,
 
+    /// Show the sample with this question_id
+    #[arg(long, hide = true, value_name = "ID")]
+    pub sample: Option<u64>,
+
     /// Ask this about the picture at once
     #[arg(long, hide = true, value_name = "TEXT")]
     pub question: Option<String>,
@@ -45,6 +49,7 @@ fn open(args: WindowArgs) -> anyhow::Result<()> {
     crate::window::run(Options {
         workspace: workspace.unwrap_or_default(),
         open: args.open,
+        sample: args.sample,
         question: args.question,
         screenshot: args.screenshot,
     })

@@ -99,6 +99,11 @@ impl Workbench {
         }
     }
 
+    /// Shows the sample with this id in the Data workspace, as soon as its data set is open.
+    pub fn show_sample(&mut self, question_id: u64) {
+        self.data.show_sample(question_id);
+    }
+
     /// Asks this question about the open picture, as if it had been typed.
     pub fn ask(&mut self, question: &str) {
         self.ask.set_question(question);

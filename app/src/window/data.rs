@@ -25,6 +25,8 @@ pub struct DataWorkspace {
     /// What the viewer was told to show.
     shown: Option<Selection>,
     scroll_to_selected: bool,
+    /// Selected when the data set is open, by its id.
+    wanted: Option<u64>,
     failure: Option<String>,
 }
 
@@ -85,6 +87,11 @@ impl DataWorkspace {
             ctx.request_repaint();
         });
         self.state = State::Loading { path: path.to_owned(), result };
+    }
+
+    /// Selects the sample with this id once the data set that is being opened is there.
+    pub fn show_sample(&mut self, question_id: u64) {
+        self.wanted = Some(question_id);
     }
 
     /// The sample on show.
@@ -159,7 +166,8 @@ impl DataWorkspace {
                 shared.settings.remember_data(path);
                 self.filter = Filter::default();
                 self.visible = (0..opened.rows.len()).collect();
-                self.selected = (!opened.rows.is_empty()).then_some(0);
+                let wanted = self.wanted.take().and_then(|id| opened.library.find(id));
+                self.selected = wanted.or((!opened.rows.is_empty()).then_some(0));
                 self.scroll_to_selected = true;
                 self.state = State::Ready(opened);
             }

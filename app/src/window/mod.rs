@@ -34,6 +34,8 @@ pub struct Options {
     pub workspace: Workspace,
     /// A data set, a run or folder of runs, or a picture, as fits the workspace.
     pub open: Option<PathBuf>,
+    /// Shown first, by its question_id, in the Data workspace.
+    pub sample: Option<u64>,
     /// Asked about the picture at once, in the Ask workspace.
     pub question: Option<String>,
     /// Save a picture of the complete window here and quit.
@@ -93,6 +95,9 @@ fn workbench(cc: &eframe::CreationContext<'_>, options: Options, program: PathBu
     workbench.show_workspace(options.workspace);
     if let Some(path) = &options.open {
         workbench.open(ctx, path);
+    }
+    if let Some(sample) = options.sample {
+        workbench.show_sample(sample);
     }
     if let Some(question) = &options.question {
         workbench.ask(question);

@@ -27,6 +27,13 @@ impl Library {
         self.samples.is_empty()
     }
 
+    /// Where the question with this id is, its spatial row rather than its localization.
+    pub fn find(&self, question_id: u64) -> Option<usize> {
+        (0..self.len())
+            .rev()
+            .find(|&at| self.sample(at).is_some_and(|sample| sample.question_id == question_id))
+    }
+
     pub fn sample(&self, index: usize) -> Option<Sample<'_>> {
         self.dataset.sample(self.samples.get(index)?)
     }

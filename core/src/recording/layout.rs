@@ -7,7 +7,7 @@ use glam::Vec3;
 use rerun::blueprint::components::PanelState;
 use rerun::blueprint::{
     Blueprint, BlueprintActivation, BlueprintPanel, ContainerLike, Grid, Horizontal, SelectionPanel,
-    Spatial2DView, Spatial3DView, TextDocumentView, TextLogView, TimePanel, Vertical,
+    Spatial2DView, Spatial3DView, TextDocumentView, TimePanel, Vertical,
 };
 use rerun::external::re_sdk_types::blueprint::archetypes::EyeControls3D;
 use rerun::log::LogMsg;
@@ -86,8 +86,8 @@ fn blueprint(room: ContainerLike, data_type: DataType, images: usize) -> Bluepri
             (vec![Grid::new(views).with_grid_columns(2).into(), question], vec![6.0, 2.5])
         }
         DataType::Video => {
-            let log = TextLogView::new("First sight").with_origin("/first_sight");
-            (vec![objects.into(), log.into(), question], vec![4.0, 2.0, 3.0])
+            let frame = TextDocumentView::new("Frame").with_origin("/first_sight");
+            (vec![objects.into(), frame.into(), question], vec![4.0, 1.0, 4.0])
         }
     };
     let side: ContainerLike = Vertical::new(side).with_row_shares(shares).into();

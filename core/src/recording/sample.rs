@@ -194,7 +194,7 @@ impl OpenRecording {
                 recording.log("/sample/image", &picture(dataset, image)?)?;
             }
         }
-        // At the frames where things come into view, the timeline says so.
+        // Beside each frame, what comes into view in it. A sample's texts replace those of the one before.
         let first_sight = |frame: usize| match sample.evidence.map(|evidence| (&evidence.reason, evidence)) {
             Some((Reason::AppearanceOrder { first_frames, .. }, evidence)) => first_frames
                 .iter()
@@ -213,7 +213,7 @@ impl OpenRecording {
             } else {
                 format!("frame {}: first sight of the {seen}", frame + 1)
             };
-            recording.log("/first_sight", &rr::TextLog::new(text))?;
+            recording.log("/first_sight", &rr::TextDocument::new(text))?;
         }
         recording.disable_timeline(FRAME_TIMELINE);
         self.video = sample.image.to_vec();
