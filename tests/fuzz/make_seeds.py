@@ -1,5 +1,6 @@
 """Writes small sound files into corpus/, so that fuzzing starts beyond the first check of a header."""
 
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -76,6 +77,51 @@ def main():
     text += "".join(f"{x} {y} {z} 10 20 30\n" for x, y, z in vertices)
     text += "".join(f"{len(face)} {' '.join(map(str, face))}\n" for face in faces)
     write("ply", "ascii", text.encode())
+
+    write("image_header", "png", png(WIDTH, HEIGHT, pixels))
+    if picture := jpeg(pixels):
+        write("image_header", "jpeg", picture)
+    # A lossless WebP of one pixel.
+    webp = bytes.fromhex("524946461a000000574542505650384c0d0000002f00000010071011118888fe0700")
+    write("image_header", "webp", webp)
+
+    single = {"question_id": 1, "image": "a/0.png", "data_type": "single_image"}
+    views = {"question_id": 2, "image": ["a/0.png", "./a/1.png"], "data_type": "multi_view"}
+    box = {"bbox_2d": [1, 2, 30, 40], "label": "tv"}
+    rows = [
+        {"question": "<image>Where is the tv?", "answer": [box], **single},
+        {
+            "question": "Where?",
+            "options": ["A. left", "B. right"],
+            "answer": "B",
+            "question_type": "relative direction",
+            **views,
+        },
+        {"question": "How far?", "options": None, "answer": 2.5, "question_type": "absolute distance", **single},
+        {"prompt": "Where?", "solution": "<think>It is left.</think><answer>A</answer>", **views},
+        {
+            "image": "a/0.png",
+            "width": 64,
+            "height": 48,
+            "instances": "a/1.png",
+            "objects": [{"instance": 1, **box, "distance_m": 1.5}],
+            "caption": "A tv.",
+        },
+        {
+            "question_id": 1,
+            "scene": "a",
+            "cameras": [0],
+            "reason": {
+                "kind": "absolute-distance",
+                "objects": [1, 2],
+                "shortest": {"from": [0, 0, 0], "to": [1, 0, 0]},
+            },
+        },
+    ]
+    lines = [json.dumps(row) for row in rows]
+    write("jsonl", "all", "\n".join(lines).encode())
+    for number, line in enumerate(lines):
+        write("jsonl", str(number), line.encode())
 
 
 if __name__ == "__main__":

@@ -166,6 +166,9 @@ impl EvaluationSet {
             _ => &["id", "img_type", "format_type", "task", "source", "question", "answer"],
         };
         let reader = ParquetReader::open_part(file, Some(columns), None)?;
+        if matches!(self.benchmark, Benchmark::CvBench | Benchmark::SparBench) {
+            reader.require("image")?;
+        }
         let has_id = reader.has("id");
         let mut row = 0;
         for batch in reader {
@@ -200,13 +203,30 @@ impl EvaluationSet {
             image_path: Vec<String>,
             question: String,
             answer: String,
-            choices: String,
+            choices: Choices,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Choices {
+            Lines(String),
+            List(Vec<String>),
         }
         let folder = media.or_else(|| file.parent()).unwrap_or(Path::new(""));
+        // The benchmark's own folder, in which the file lies, begins its paths.
+        let own = |path: &'_ str| path.strip_prefix("ViewSpatial-Bench/").unwrap_or(path).to_owned();
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let json =
             |error: serde_json::Error| SetError::Json { path: file.to_owned(), message: error.to_string() };
-        let rows: Vec<serde_json::Value> = serde_json::from_slice(&files::read(file)?).map_err(json)?;
+        let bytes = files::read(file)?;
+        // The published code takes both an array and a row a line.
+        let rows: Vec<serde_json::Value> = if bytes.trim_ascii_start().starts_with(b"[") {
+            serde_json::from_slice(&bytes).map_err(json)?
+        } else {
+            serde_json::Deserializer::from_slice(&bytes)
+                .into_iter()
+                .collect::<Result<_, _>>()
+                .map_err(json)?
+        };
         for (number, value) in (1..).zip(rows) {
             match serde_json::from_value::<Row>(value) {
                 Ok(row) => self.add(
@@ -215,9 +235,14 @@ impl EvaluationSet {
                         task: row.question_type,
                         source: String::new(),
                         question: row.question,
-                        options: row.choices.lines().map(str::to_owned).collect(),
+                        options: match row.choices {
+                            Choices::Lines(lines) => lines.lines().map(str::to_owned).collect(),
+                            Choices::List(list) => list,
+                        },
                         answer: row.answer,
-                        media: Media::Images(row.image_path.iter().map(|path| folder.join(path)).collect()),
+                        media: Media::Images(
+                            row.image_path.iter().map(|path| folder.join(own(path))).collect(),
+                        ),
                     },
                     &name,
                     number,
@@ -226,6 +251,25 @@ impl EvaluationSet {
             }
         }
         Ok(())
+    }
+
+    /// A letter that no option has; or no number where the benchmark's questions without options need one.
+    fn answer_fault(&self, item: &EvaluationItem) -> Option<String> {
+        let answer = item.answer.trim();
+        if !item.options.is_empty() {
+            let letter = answer.bytes().next().unwrap_or_default();
+            let index = letter.checked_sub(b'A').map(usize::from);
+            let is_option = index.is_some_and(|index| index < item.options.len());
+            return (!is_option).then(|| {
+                format!(
+                    "the answer {answer:?} is not the letter of one of its {} options",
+                    item.options.len()
+                )
+            });
+        }
+        let is_numeric = matches!(self.benchmark, Benchmark::VsiBench | Benchmark::Spbench);
+        let is_number = answer.parse::<f64>().is_ok_and(f64::is_finite);
+        (is_numeric && !is_number).then(|| format!("has no options, but its answer {answer:?} is no number"))
     }
 
     fn fault(&mut self, file: &str, row: usize, message: String) {
@@ -246,7 +290,7 @@ impl EvaluationSet {
             .into_iter()
             .find(|(_, text)| text.trim().is_empty())
             .map(|(name, _)| format!("has no {name}"));
-        match empty.or(missing) {
+        match empty.or_else(|| self.answer_fault(&item)).or(missing) {
             Some(message) => self.fault(file, row, message),
             None => self.items.push(item),
         }
@@ -419,6 +463,28 @@ mod tests {
     }
 
     #[test]
+    fn answers_have_to_fit_their_options() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("scannet")).unwrap();
+        std::fs::write(folder.path().join("scannet/s1.mp4"), "x").unwrap();
+        let options = || Some(vec!["A. x".to_owned(), "B. y".to_owned()]);
+        let columns = vec![
+            ("id", Column::Integer(vec![1, 2, 3])),
+            ("dataset", texts(&["scannet"; 3])),
+            ("scene_name", texts(&["s1"; 3])),
+            ("question_type", texts(&["object_rel_distance", "object_rel_distance", "object_counting"])),
+            ("question", texts(&["Which?"; 3])),
+            ("ground_truth", texts(&["B", "C", "three"])),
+            ("options", Column::Texts(vec![options(), options(), None])),
+        ];
+        table(&folder.path().join("test.parquet"), columns);
+        let set = EvaluationSet::open(Benchmark::VsiBench, folder.path(), None).unwrap();
+        assert_eq!((set.items.len(), set.faults.len()), (1, 2));
+        assert!(set.faults[0].message.contains("\"C\" is not the letter of one of its 2 options"));
+        assert!(set.faults[1].message.contains("\"three\" is no number"));
+    }
+
+    #[test]
     fn viewspatial_bench_keeps_its_choices_in_lines() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("1.jpg"), "x").unwrap();
@@ -428,6 +494,11 @@ mod tests {
         let set = EvaluationSet::open(Benchmark::ViewSpatialBench, folder.path(), None).unwrap();
         assert_eq!(set.items[0].options, ["A. right", "B. left"]);
         assert!(set.faults[0].line == Some(2) && set.faults[0].message.contains("missing field"));
+        let line = r#"{"question_type": "Camera", "image_path": ["ViewSpatial-Bench/1.jpg"], "question": "Where?",
+            "answer": "B. left", "choices": ["A. right", "B. left"]}"#;
+        std::fs::write(folder.path().join("a.json"), format!("{0}\n{0}", line.replace('\n', ""))).unwrap();
+        let set = EvaluationSet::open(Benchmark::ViewSpatialBench, folder.path(), None).unwrap();
+        assert_eq!((set.items.len(), set.faults.len()), (2, 0), "{:?}", set.faults);
         assert!("cv".parse::<Benchmark>().is_err());
         let empty = tempfile::tempdir().unwrap();
         let error = EvaluationSet::open(Benchmark::CvBench, empty.path(), None).unwrap_err().to_string();

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufRead, BufReader, BufWriter, Read as _, Write as _};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -223,35 +223,62 @@ fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, DatasetError> {
 
 /// Rows of a jsonl file with their line numbers, counted from 1. Blank lines are passed over. A broken
 /// row is an error that names its line, after which reading goes on with the next one.
-pub struct JsonlReader<T> {
+pub struct JsonlReader<T, R = BufReader<File>> {
     path: PathBuf,
-    input: BufReader<File>,
+    input: R,
     line: usize,
     row: PhantomData<T>,
 }
 
+/// Bytes of a row. The longest that there are, foundation rows, have some thousands; a file without line ends is
+/// not gathered in memory.
+const LONGEST_ROW: usize = 16 << 20;
+
 impl<T: DeserializeOwned> JsonlReader<T> {
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let file = File::open(path).map_err(FileError::io("open", path))?;
-        Ok(Self { path: path.to_owned(), input: BufReader::new(file), line: 0, row: PhantomData })
+        Ok(Self::new(path, BufReader::new(file)))
     }
 }
 
-impl<T: DeserializeOwned> Iterator for JsonlReader<T> {
-    type Item = Result<(usize, T), DatasetError>;
+impl<T: DeserializeOwned, R: BufRead> JsonlReader<T, R> {
+    /// Reads `input`, of which errors speak as of the file `path`.
+    pub fn new(path: &Path, input: R) -> Self {
+        Self { path: path.to_owned(), input, line: 0, row: PhantomData }
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The next line that is not blank, with its end; `None` after the last one. A longer one than a row may be is
+    /// cut off one byte after that length.
+    fn next_line(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let mut text = Vec::new();
         loop {
             text.clear();
-            match self.input.read_until(b'\n', &mut text) {
-                Ok(0) => return None,
-                Ok(_) => self.line += 1,
-                Err(error) => return Some(Err(FileError::io("read", &self.path)(error).into())),
+            let limit = LONGEST_ROW as u64 + 1;
+            if self.input.by_ref().take(limit).read_until(b'\n', &mut text)? == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            if text.len() > LONGEST_ROW {
+                self.input.skip_until(b'\n')?;
             }
             if !text.trim_ascii().is_empty() {
-                break;
+                return Ok(Some(text));
             }
+        }
+    }
+}
+
+impl<T: DeserializeOwned, R: BufRead> Iterator for JsonlReader<T, R> {
+    type Item = Result<(usize, T), DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = match self.next_line() {
+            Ok(text) => text?,
+            Err(error) => return Some(Err(FileError::io("read", &self.path)(error).into())),
+        };
+        if text.len() > LONGEST_ROW {
+            let message = format!("the row is longer than {} MiB", LONGEST_ROW >> 20);
+            return Some(Err(DatasetError::Row { path: self.path.clone(), line: self.line, message }));
         }
         Some(match serde_json::from_slice(text.trim_ascii_end()) {
             Ok(row) => Ok((self.line, row)),
@@ -327,6 +354,17 @@ mod tests {
         assert!(message.contains("spld_grounding_data.jsonl, line 3: EOF"), "{message}");
         let rows: Vec<_> = JsonlReader::<GroundingSample>::open(&path).unwrap().collect();
         assert_eq!(rows.iter().filter(|row| row.is_ok()).count(), 2);
+    }
+
+    #[test]
+    fn an_endless_row_is_passed_over() {
+        let mut text = vec![b' '; LONGEST_ROW + 5];
+        text[0] = b'"';
+        text.extend(b"\n7");
+        let rows: Vec<_> = JsonlReader::<u32, _>::new(Path::new("a.jsonl"), text.as_slice()).collect();
+        let message = rows[0].as_ref().unwrap_err().to_string();
+        assert!(message.contains("line 1: the row is longer than 16 MiB"), "{message}");
+        assert!(matches!(rows[1], Ok((2, 7))) && rows.len() == 2);
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub enum ExportError {
     Cancelled,
 }
 
+/// Rows written at a time when they hold their pictures: a video of 32 frames is some megabytes.
+const EMBEDDED_BATCH: usize = 8;
+
 /// Rows written, by file.
 pub type Written = Vec<(String, usize)>;
 
@@ -63,8 +66,9 @@ struct Exporter<'a> {
 }
 
 /// The path within `images/`, which readers of the released files are given as the image root.
-fn within_images(image: &str) -> String {
-    image.strip_prefix(&format!("{}/", names::IMAGES)).unwrap_or(image).to_owned()
+fn within_images(image: &str) -> &str {
+    let rest = image.strip_prefix(names::IMAGES).and_then(|rest| rest.strip_prefix('/'));
+    rest.unwrap_or(image)
 }
 
 impl Exporter<'_> {
@@ -105,7 +109,7 @@ impl Exporter<'_> {
             let mut row = row.clone();
             for image in images_of(&mut row) {
                 images.insert(image.clone());
-                *image = within_images(image);
+                *image = within_images(image).to_owned();
             }
             writer.write(&row)?;
         }
@@ -123,26 +127,22 @@ impl Exporter<'_> {
         for image in images {
             self.go_on()?;
             let (from, to) = (self.dataset.image_path(&image), self.out.join(place(&image)));
-            if let Some(folder) = to.parent() {
-                files::create_dir_all(folder)?;
-            }
-            if std::fs::hard_link(&from, &to).is_err() {
-                std::fs::copy(&from, &to).map_err(FileError::io("copy", &from))?;
-            }
+            files::link_or_copy(&from, &to)?;
         }
         Ok(())
     }
 
     fn image_column(&self, rows: Vec<&[String]>, embed: bool) -> Result<Column, ExportError> {
         if !embed {
-            let paths =
-                rows.into_iter().map(|row| Some(row.iter().map(|image| within_images(image)).collect()));
+            let paths = rows
+                .into_iter()
+                .map(|row| Some(row.iter().map(|image| within_images(image).to_owned()).collect()));
             return Ok(Column::Texts(paths.collect()));
         }
         let stored = |image: &String| -> Result<StoredImage, FileError> {
             Ok(StoredImage {
                 bytes: files::read(&self.dataset.image_path(image))?,
-                path: Some(within_images(image)),
+                path: Some(within_images(image).to_owned()),
             })
         };
         let rows: Result<Vec<Vec<StoredImage>>, FileError> =
@@ -154,6 +154,8 @@ impl Exporter<'_> {
         let mut written = Vec::new();
         let mut images = BTreeSet::new();
         let modality = |data_type: DataType| data_type.name().to_owned();
+        // Pictures are held in memory until they are written.
+        let at_a_time = if embed { EMBEDDED_BATCH } else { BATCH };
         for (split, part) in [("train", &self.dataset.train), ("validation", &self.dataset.validation)] {
             let file = |kind: &str| format!("{kind}/{split}-00000-of-00001.parquet");
             let table = |kind: &str, count: usize, written: &mut Written| {
@@ -163,7 +165,7 @@ impl Exporter<'_> {
                 })
             };
             if let Some(mut table) = table("grounding", part.grounding.len(), &mut written) {
-                for rows in part.grounding.chunks(BATCH) {
+                for rows in part.grounding.chunks(at_a_time) {
                     self.go_on()?;
                     table.write(vec![
                         (
@@ -180,7 +182,7 @@ impl Exporter<'_> {
                 table.finish()?;
             }
             if let Some(mut table) = table("spatial", part.spatial.len(), &mut written) {
-                for rows in part.spatial.chunks(BATCH) {
+                for rows in part.spatial.chunks(at_a_time) {
                     self.go_on()?;
                     let types = rows.iter().map(|row| row.question_type.name().to_owned());
                     table.write(vec![
@@ -200,7 +202,7 @@ impl Exporter<'_> {
                 table.finish()?;
             }
             if let Some(mut table) = table("cold_start", part.cold_start.len(), &mut written) {
-                for rows in part.cold_start.chunks(BATCH) {
+                for rows in part.cold_start.chunks(at_a_time) {
                     self.go_on()?;
                     table.write(vec![
                         (
@@ -236,9 +238,12 @@ impl Exporter<'_> {
             .collect();
         let mut written = Vec::new();
         let mut images = BTreeSet::new();
-        for (file, data_type) in
-            [("SPBench-SI.parquet", DataType::SingleImage), ("SPBench-MV.parquet", DataType::MultiView)]
-        {
+        // SPBench has no videos; ours stand in a table of their own, with their frames as images.
+        for (file, data_type) in [
+            ("SPBench-SI.parquet", DataType::SingleImage),
+            ("SPBench-MV.parquet", DataType::MultiView),
+            ("SPBench-Video.parquet", DataType::Video),
+        ] {
             let rows: Vec<&SpatialSample> =
                 self.dataset.validation.spatial.iter().filter(|row| row.data_type == data_type).collect();
             if rows.is_empty() {
@@ -252,8 +257,12 @@ impl Exporter<'_> {
                     Column::Text(rows.iter().map(|row| of(row)).collect())
                 };
                 let names = rows.iter().map(|row| {
-                    let name = |image: &String| image.rsplit('/').next().unwrap_or(image).to_owned();
-                    Some(row.image.iter().map(name).collect())
+                    let scene = scene_of(row);
+                    let within_scene = |image: &String| {
+                        let name = within_images(image);
+                        name.strip_prefix(scene).unwrap_or(name).trim_start_matches('/').to_owned()
+                    };
+                    Some(row.image.iter().map(within_scene).collect())
                 });
                 table.write(vec![
                     ("id", Column::Integer(rows.iter().map(|row| row.question_id as i64).collect())),
@@ -270,14 +279,23 @@ impl Exporter<'_> {
             table.finish()?;
             written.push((file.to_owned(), rows.len()));
         }
-        self.place_images(images, within_images)?;
+        self.place_images(images, |image| within_images(image).to_owned())?;
         Ok(written)
     }
 }
 
-/// The folder of a row's images.
+/// The folder within `images/` that all images of a row lie in; empty where there is none.
 fn scene_of(row: &SpatialSample) -> &str {
-    row.image.first().and_then(|image| image.rsplit('/').nth(1)).unwrap_or_default()
+    let mut images = row.image.iter().map(|image| within_images(image));
+    let first = images.next().unwrap_or_default();
+    let mut common = first.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for other in images {
+        let holds = |folder: &str| other.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        while !common.is_empty() && !holds(common) {
+            common = common.rsplit_once('/').map_or("", |(above, _)| above);
+        }
+    }
+    common
 }
 
 /// A question type as VSI-Bench and SPBench name it.
@@ -320,7 +338,7 @@ fn card(written: &Written) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{ColdStartSample, GroundedBox, GroundingSample, Split};
+    use crate::samples::{ColdStartSample, Evidence, GroundedBox, GroundingSample, Split};
 
     fn dataset(root: &Path) -> Dataset {
         std::fs::create_dir_all(root.join("images/a")).unwrap();
@@ -373,6 +391,7 @@ mod tests {
             images: &images,
             out: &back,
             skip_bad: false,
+            validation_share: 0.0,
         };
         crate::samples::import::import(&request, &|_, _| (), &cancel).unwrap();
         let again = Dataset::open(&back).unwrap();
@@ -394,9 +413,37 @@ mod tests {
         let bytes = std::fs::read(dataset.image_path("images/a/0000.jpg")).unwrap();
         assert_eq!(batch.images("image").unwrap()[0][0].bytes, bytes);
         assert!(std::fs::read_to_string(out.join("README.md")).unwrap().contains("config_name: grounding"));
+    }
 
+    #[test]
+    fn held_out_questions_are_an_evaluation_set() {
+        use crate::benchmarks::sets::{Benchmark, EvaluationSet};
+        let folder = tempfile::tempdir().unwrap();
+        let mut dataset = dataset(folder.path());
+        let mut video = dataset.validation.spatial[0].clone();
+        (video.question_id, video.data_type) = (5, DataType::Video);
+        video.image = ["images/a/b/0.jpg", "images/a/c/1.jpg"].map(str::to_owned).to_vec();
+        for image in &video.image {
+            files::link_or_copy(&dataset.image_path("images/a/0000.jpg"), &dataset.image_path(image))
+                .unwrap();
+        }
+        dataset.validation.spatial.push(video);
+        let reason = Reason::RelativeDirection {
+            scheme: SectorScheme::Hard,
+            objects: vec![1, 2, 3],
+            standpoint: glam::Vec3::ZERO,
+            facing: glam::Vec3::X,
+            target: glam::Vec3::Y,
+            angle_deg: 270.0,
+        };
+        dataset.evidence =
+            vec![Evidence { question_id: 5, scene: "a".to_owned(), cameras: vec![0, 1], reason }];
         let bench = folder.path().join("bench");
-        export(&dataset, ExportFormat::Spbench, &bench, &cancel).unwrap();
-        assert!(bench.join("a/0000.jpg").is_file() && bench.join("SPBench-SI.parquet").is_file());
+        export(&dataset, ExportFormat::Spbench, &bench, &AtomicBool::new(false)).unwrap();
+        let set = EvaluationSet::open(Benchmark::Spbench, &bench, None).unwrap();
+        assert!(set.faults.is_empty(), "{:?}", set.faults);
+        let found: Vec<_> = set.items.iter().map(|item| (item.task.as_str(), item.answer.as_str())).collect();
+        assert_eq!(found, [("object_rel_direction", "B"), ("object_rel_direction_hard", "B")]);
+        assert_eq!(set.items[1].images().unwrap().len(), 2);
     }
 }

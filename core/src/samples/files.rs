@@ -96,6 +96,32 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     Ok(())
 }
 
+/// What [`link_or_copy`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Whether both names share the bytes on disk.
+    pub linked: bool,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// Gives a file that is only ever read a second name at `to`, or copies it where the file system cannot. What is at
+/// `to` already stays: it may be the same file, which copying would empty.
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<Placed, FileError> {
+    // A link to a symbolic link would point elsewhere than it does.
+    let from = fs::canonicalize(from).map_err(FileError::io("read", from))?;
+    if let Some(folder) = to.parent() {
+        create_dir_all(folder)?;
+    }
+    let linked = to.exists() || fs::hard_link(&from, to).is_ok();
+    let bytes = if linked {
+        fs::metadata(to).map_err(FileError::io("read", to))?.len()
+    } else {
+        fs::copy(&from, to).map_err(FileError::io("copy", &from))?
+    };
+    Ok(Placed { linked, bytes })
+}
+
 /// Makes a rename durable where the system can; where it cannot, the rename has still happened.
 fn sync_parent(path: &Path) {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
@@ -283,6 +309,24 @@ mod tests {
         let names: Vec<_> = fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["x"]);
         assert!(matches!(PartialDir::create(&target), Err(FileError::NotEmpty { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_second_name_never_empties_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let [original, symbolic, placed] =
+            ["original", "symbolic", "a/placed"].map(|name| folder.path().join(name));
+        fs::write(&original, "content").unwrap();
+        std::os::unix::fs::symlink("original", &symbolic).unwrap();
+        for _ in 0..2 {
+            assert_eq!(link_or_copy(&symbolic, &placed).unwrap().bytes, 7);
+        }
+        assert_eq!(
+            (read(&original).unwrap(), read(&placed).unwrap()),
+            (b"content".to_vec(), b"content".to_vec())
+        );
+        assert!(!fs::symlink_metadata(&placed).unwrap().is_symlink());
     }
 
     #[test]

@@ -53,6 +53,9 @@ pub enum Column {
 /// Rows read or written at a time.
 pub const BATCH: usize = 128;
 
+/// Bytes after which the rows gathered so far are written out as one group.
+const GROUP_BYTES: usize = 64 << 20;
+
 /// Writes batches of named columns as one file.
 pub struct ParquetWriter {
     path: PathBuf,
@@ -99,6 +102,9 @@ impl ParquetWriter {
             }
         };
         writer.write(&batch).map_err(|error| self.damaged(&error))?;
+        if writer.in_progress_size() > GROUP_BYTES {
+            writer.flush().map_err(|error| self.damaged(&error))?;
+        }
         self.writer = Some(writer);
         Ok(())
     }
@@ -234,6 +240,16 @@ impl ParquetReader {
         }
         let batches = builder.build().map_err(|error| damaged(&error))?;
         Ok(Self { path: path.to_owned(), batches, row_count, schema })
+    }
+
+    /// Fails unless there is a column of this name.
+    pub fn require(&self, column: &str) -> Result<(), ParquetError> {
+        if self.has(column) {
+            return Ok(());
+        }
+        let found: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let found = found.join(", ");
+        Err(ParquetError::NoColumn { path: self.path.clone(), column: column.to_owned(), found })
     }
 
     /// Whether there is a column of this name.

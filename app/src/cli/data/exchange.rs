@@ -27,6 +27,9 @@ pub struct ImportArgs {
     /// Leave out faulty rows, and list them, instead of stopping
     #[arg(long)]
     skip_bad: bool,
+    /// Hold out about this share of the scenes (0 to 0.9); the folder of an image stands for its scene
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    validation_share: f32,
     /// Print JSON to stdout
     #[arg(long)]
     json: bool,
@@ -68,24 +71,36 @@ pub fn import(args: &ImportArgs) -> anyhow::Result<()> {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     };
-    let request = ImportRequest { rows: &args.path, images, out, skip_bad: args.skip_bad };
+    let request = ImportRequest {
+        rows: &args.path,
+        images,
+        out,
+        skip_bad: args.skip_bad,
+        validation_share: args.validation_share,
+    };
     let result = import::import(&request, &progress, &interrupt::flag());
     bar.finish_and_clear();
     let report = result?;
     for fault in &report.faults {
         eprintln!("left out: {}, line {}: {}", fault.file, fault.line.unwrap_or(0), fault.message);
     }
+    eprintln!("wrote {}", out.display());
     eprintln!(
-        "wrote {}: {} localization questions ({} of them asked again as spatial ones), {} spatial questions, {} \
-         cold-start rows, {} images; {} rows left out",
-        out.display(),
-        report.grounding,
-        report.joined,
-        report.spatial,
-        report.cold_start,
-        report.images,
-        report.faults.len()
+        "  {} localization questions, {} of them asked again as spatial ones",
+        report.grounding, report.joined
     );
+    eprintln!("  {} spatial questions, {} cold-start rows", report.spatial, report.cold_start);
+    eprintln!(
+        "  {} images of {} scenes, {:.1} MB, {} of them linked",
+        report.images,
+        report.scenes,
+        report.image_bytes as f64 / 1e6,
+        report.linked_images
+    );
+    eprintln!("  {} rows held out, {} rows left out", report.held_out, report.faults.len());
+    if report.renumbered > 0 {
+        eprintln!("  {} questions got another id, as theirs was given twice", report.renumbered);
+    }
     if args.json { print_json(&report) } else { Ok(()) }
 }
 

@@ -5,7 +5,7 @@ use crate::samples::{ColdStartSample, SpatialSample};
 
 /// What is wrong with the row, apart from its id and the files it names. `question` is the spatial row of the
 /// same id, where there is one.
-pub(super) fn faults(sample: &ColdStartSample, question: Option<&SpatialSample>) -> Vec<String> {
+pub fn faults(sample: &ColdStartSample, question: Option<&SpatialSample>) -> Vec<String> {
     let mut messages = Vec::new();
     if sample.prompt.trim().is_empty() {
         messages.push("the prompt is empty".to_owned());

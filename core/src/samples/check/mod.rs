@@ -9,7 +9,8 @@ mod images;
 mod rows;
 mod spatial;
 
-pub(super) use images::image_count_fault;
+pub(super) use cold_start::faults as cold_start_faults;
+pub(super) use grounding::faults as grounding_faults;
 pub(super) use spatial::faults as spatial_faults;
 
 use super::{Dataset, DatasetError, SpatialSample, names};
@@ -132,7 +133,11 @@ fn image_faults(places: &[Place<'_>], problems: &HashMap<&str, String>) -> Vec<F
 fn row_faults(root: &Path, rows: &Rows, sizes: &ImageSizes<'_>, cancel: &AtomicBool) -> Vec<Fault> {
     let mut faults = Vec::new();
     for row in rows.grounding.iter().flatten() {
-        faults.extend(grounding::faults(&row.sample, sizes).into_iter().map(|message| row.fault(message)));
+        let size = match row.sample.image.as_slice() {
+            [image] => sizes.get(image.as_str()).copied(),
+            _ => None,
+        };
+        faults.extend(grounding::faults(&row.sample, size).into_iter().map(|message| row.fault(message)));
     }
     let mut questions: HashMap<u64, &SpatialSample> = HashMap::new();
     for row in rows.spatial.iter().flatten() {
