@@ -436,8 +436,14 @@ mod tests {
             target: glam::Vec3::Y,
             angle_deg: 270.0,
         };
-        dataset.evidence =
-            vec![Evidence { question_id: 5, scene: "a".to_owned(), cameras: vec![0, 1], reason }];
+        dataset.evidence = vec![Evidence {
+            question_id: 5,
+            scene: "a".to_owned(),
+            cameras: vec![0, 1],
+            reason,
+            categories: Default::default(),
+            visibility: Default::default(),
+        }];
         let bench = folder.path().join("bench");
         export(&dataset, ExportFormat::Spbench, &bench, &AtomicBool::new(false)).unwrap();
         let set = EvaluationSet::open(Benchmark::Spbench, &bench, None).unwrap();
