@@ -25,9 +25,11 @@ pub enum ParquetError {
     File(#[from] FileError),
     #[error("{}: {message}; fetch or export the file again", path.display())]
     Damaged { path: PathBuf, message: String },
-    #[error("{} has no column \"{column}\"; it has {found}", path.display())]
+    #[error("{} has no column \"{column}\"; it has {found}; is it a file of this kind?", path.display())]
     NoColumn { path: PathBuf, column: String, found: String },
-    #[error("{}, column \"{column}\" holds {found} instead of {expected}", path.display())]
+    #[error(
+        "{}, column \"{column}\" holds {found} instead of {expected}; is it a file of this kind?", path.display()
+    )]
     ColumnType { path: PathBuf, column: String, expected: &'static str, found: String },
 }
 
@@ -247,9 +249,7 @@ impl ParquetReader {
         if self.has(column) {
             return Ok(());
         }
-        let found: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let found = found.join(", ");
-        Err(ParquetError::NoColumn { path: self.path.clone(), column: column.to_owned(), found })
+        Err(no_column(&self.path, column, &self.schema))
     }
 
     /// Whether there is a column of this name.
@@ -264,7 +264,7 @@ impl Iterator for ParquetReader {
     fn next(&mut self) -> Option<Self::Item> {
         let path = self.path.clone();
         Some(match self.batches.next()? {
-            Ok(rows) => Ok(Batch { path, rows }),
+            Ok(rows) => Ok(Batch { path, rows, schema: self.schema.clone() }),
             Err(error) => Err(ParquetError::Damaged { path, message: error.to_string() }),
         })
     }
@@ -274,6 +274,13 @@ impl Iterator for ParquetReader {
 pub struct Batch {
     path: PathBuf,
     rows: RecordBatch,
+    /// Of the whole file, also of columns that are not read.
+    schema: Arc<Schema>,
+}
+
+fn no_column(path: &Path, column: &str, schema: &Schema) -> ParquetError {
+    let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    ParquetError::NoColumn { path: path.to_owned(), column: column.to_owned(), found: found.join(", ") }
 }
 
 impl Batch {
@@ -286,15 +293,7 @@ impl Batch {
     }
 
     fn column(&self, name: &str) -> Result<&ArrayRef, ParquetError> {
-        self.rows.column_by_name(name).ok_or_else(|| {
-            let schema = self.rows.schema();
-            let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            ParquetError::NoColumn {
-                path: self.path.clone(),
-                column: name.to_owned(),
-                found: found.join(", "),
-            }
-        })
+        self.rows.column_by_name(name).ok_or_else(|| no_column(&self.path, name, &self.schema))
     }
 
     fn wrong(&self, name: &str, expected: &'static str, array: &dyn Array) -> ParquetError {

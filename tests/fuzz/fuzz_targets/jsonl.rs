@@ -4,7 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use spatial_ladder::samples::import::{ImageSizes, Released, read_rows};
-use spatial_ladder::samples::{ColdStartSample, Evidence, FoundationSample, GroundingSample, JsonlReader, SpatialSample};
+use spatial_ladder::samples::{
+    ColdStartSample, Evidence, FoundationSample, GroundingSample, JsonlReader, SpatialSample,
+};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
