@@ -417,7 +417,7 @@ mod tests {
             ("a/0.jpg", "a/1.jpg", "there is no image"),
             ("a/0.jpg", "../images/a/0.jpg", "does not stay inside"),
             ("single_image", "video", "has 1 images"),
-            ("\"label\":\"tv\"}]", "\"label\":\"tv\"", "expected"),
+            ("\"label\":\"tv\"}]", "\"label\":\"tv\"", "EOF while parsing"),
         ];
         let mut rows = vec![GROUNDING.to_owned()];
         rows.extend(bad.iter().enumerate().map(|(i, (from, to, _))| {

@@ -204,7 +204,7 @@ fn what_a_kill_left_half_written_is_made_anew() {
     let (error, _) = build_until(&request(&composed), 2, SCENES);
     assert!(error.is_some());
     let partial = parent.path().join("composed.partial");
-    let open = SceneSource::open(&source, &config).unwrap();
+    let open = SceneSource::open(&source, &config, false).unwrap();
     let cancel = AtomicBool::new(false);
     let gatherer = Gatherer {
         root: &partial,
