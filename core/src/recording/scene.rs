@@ -21,7 +21,7 @@ pub(super) const LABEL_RAMP: [[u8; 3]; 4] = [[255, 200, 60], [255, 132, 90], [19
 /// A scanned surface is shown up to this far below its ceiling, metres.
 const CEILING_M: f32 = 0.35;
 
-/// Logs everything of a scene but the sample on show, for all times. `pictures` holds the encoded
+/// Logs everything of a scene but the sample on show, for all times; of its cameras the stand-points. `pictures` holds the encoded
 /// picture of each camera, in order; cameras without one show their frustum only.
 pub fn log_scene(
     recording: &RecordingStream,
@@ -31,7 +31,8 @@ pub fn log_scene(
     recording.log_static("/", &rr::ViewCoordinates::RIGHT_HAND_Z_UP())?;
     log_room(recording, &scene.room)?;
     log_objects(recording, scene)?;
-    for (index, view) in scene.cameras.iter().enumerate() {
+    // The frames of a video are not shown one by one: their cameras stand too close to one another.
+    for (index, view) in scene.cameras.iter().enumerate().filter(|(_, view)| view.time.is_none()) {
         let path = format!("/cameras/{index:02}");
         let (pose, pinhole) = camera(view, PICTURE_DISTANCE, CAMERA_COLOR);
         recording.log_static(path.as_str(), &pose)?;

@@ -8,7 +8,7 @@ use crate::questions::{Localization, QuestionConfig, QuestionError, Quotas, Spat
 use crate::samples::files::FileError;
 use crate::samples::{
     ColdStartSample, Counts, DataType, DatasetInfo, Evidence, GroundingSample, JsonlWriter, QuestionType,
-    SpatialSample, names, prompts,
+    Reason, SpatialSample, names, prompts,
 };
 use crate::scenes::Dice;
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,13 +143,14 @@ impl Letters {
         Self { dice: Dice::new(seed, LETTER_STREAM), decks: BTreeMap::new() }
     }
 
-    /// Options in their final order and the place of the right one.
-    fn order(&mut self, part: usize, candidate: &Candidate) -> Option<(Vec<String>, usize)> {
+    /// The order in which the options will stand, by their places in the candidate; `None` for a number.
+    fn order(&mut self, part: usize, candidate: &Candidate) -> Option<Vec<usize>> {
         let CandidateAnswer::Choice { options, correct, fixed_order } = &candidate.answer else {
             return None;
         };
+        let mut order: Vec<usize> = (0..options.len()).collect();
         if *fixed_order {
-            return Some((options.clone(), *correct));
+            return Some(order);
         }
         let kind = (part, candidate.data_type, candidate.question_type, options.len());
         let deck = self.decks.entry(kind).or_default();
@@ -158,11 +159,10 @@ impl Letters {
             self.dice.shuffle(deck);
         }
         let place = deck.pop().unwrap_or(0);
-        let mut ordered = options.clone();
-        let right = ordered.remove(*correct);
-        self.dice.shuffle(&mut ordered);
-        ordered.insert(place, right);
-        Some((ordered, place))
+        let right = order.remove(*correct);
+        self.dice.shuffle(&mut order);
+        order.insert(place, right);
+        Some(order)
     }
 }
 
@@ -270,8 +270,9 @@ impl Output {
             used.shown.extend(&candidate.cameras);
             let question_id = self.next_id;
             self.next_id += 1;
-            let options = letters.order(number_of_part, candidate);
-            let row = spatial_row(candidate, question_id, &gathered.scene, options);
+            let order = letters.order(number_of_part, candidate);
+            let row = spatial_row(candidate, question_id, &gathered.scene, order.as_deref());
+            let reason = ordered(&candidate.reason, order.as_deref());
             if config.spatial.ground_single_image && candidate.data_type == DataType::SingleImage {
                 part.ground(GroundingSample {
                     question_id,
@@ -288,14 +289,9 @@ impl Output {
                 question_id,
                 scene: gathered.scene.clone(),
                 cameras: candidate.cameras.clone(),
-                categories: candidate
-                    .reason
-                    .objects()
-                    .iter()
-                    .filter_map(|id| categories.get(id).cloned())
-                    .collect(),
+                categories: reason.objects().iter().filter_map(|id| categories.get(id).cloned()).collect(),
                 visibility: candidate.visibility,
-                reason: candidate.reason.clone(),
+                reason,
             })?;
             part.counts.add_spatial(&row);
             if let Some(writer) = &mut part.spatial {
@@ -315,19 +311,20 @@ impl Output {
     }
 }
 
-/// `options` in their final order and the place of the right one, where there are any.
+/// The row of a candidate whose options stand in this order.
 fn spatial_row(
     candidate: &Candidate,
     question_id: u64,
     scene: &str,
-    options: Option<(Vec<String>, usize)>,
+    order: Option<&[usize]>,
 ) -> SpatialSample {
-    let (options, answer) = match options {
-        Some((options, place)) => {
-            let lettered = (b'A'..).zip(&options).map(|(letter, text)| format!("{}. {text}", letter as char));
+    let (options, answer) = match (&candidate.answer, order) {
+        (CandidateAnswer::Choice { options, correct, .. }, Some(order)) => {
+            let lettered = (0..).zip(order).map(|(place, &at)| format!("{}. {}", letter(place), options[at]));
+            let place = order.iter().position(|at| at == correct).unwrap_or(0);
             (Some(lettered.collect()), letter(place).to_string())
         }
-        None => (None, candidate.answer_text().to_owned()),
+        _ => (None, candidate.answer_text().to_owned()),
     };
     SpatialSample {
         question_id,
@@ -337,6 +334,20 @@ fn spatial_row(
         image: candidate.cameras.iter().map(|&camera| image_path(scene, camera)).collect(),
         question_type: candidate.question_type,
         data_type: candidate.data_type,
+    }
+}
+
+/// The reason, its candidates in the order of the options.
+fn ordered(reason: &Reason, order: Option<&[usize]>) -> Reason {
+    match (reason, order) {
+        (Reason::RelativeDistance { target, candidates, shortest }, Some(order)) => {
+            Reason::RelativeDistance {
+                target: *target,
+                candidates: order.iter().map(|&at| candidates[at]).collect(),
+                shortest: order.iter().map(|&at| shortest[at]).collect(),
+            }
+        }
+        _ => reason.clone(),
     }
 }
 

@@ -109,7 +109,7 @@ struct Annotated {
 
 #[derive(Deserialize)]
 struct AnnotatedSegments {
-    #[serde(rename = "obbAligned", alias = "obb")]
+    #[serde(rename = "obbAligned")]
     bounds: AnnotatedBounds,
 }
 
