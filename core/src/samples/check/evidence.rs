@@ -104,7 +104,9 @@ fn question_type(reason: &Reason) -> QuestionType {
 fn reason_fault(reason: &Reason, question: &SpatialSample) -> Option<String> {
     let number = positive_decimal(&question.answer);
     let differs = |measured: f64, tolerance: f64, unit: &str| {
-        let stated = number.filter(|stated| !((stated - measured).abs() <= tolerance))?;
+        let apart = |stated: &f64| (stated - measured).abs();
+        // A measure that is no number agrees with nothing.
+        let stated = number.filter(|stated| apart(stated).is_nan() || apart(stated) > tolerance)?;
         Some(format!("measures {measured:.2} {unit}, but the question is answered {stated}"))
     };
     match reason {

@@ -19,7 +19,8 @@ pub(super) fn measure<'rows>(
     cancel: &AtomicBool,
 ) -> (ImageSizes<'rows>, HashMap<&'rows str, String>) {
     let done = AtomicUsize::new(0);
-    let measured: Vec<(&str, Result<(u32, u32), String>)> = images
+    type Measured<'a> = (&'a str, Result<(u32, u32), String>);
+    let measured: Vec<Measured> = images
         .par_iter()
         .filter(|_| !cancel.load(Ordering::Relaxed))
         .map(|&image| {
