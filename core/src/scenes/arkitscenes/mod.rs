@@ -14,6 +14,7 @@ use super::scan::{
 use super::scannet::read_json;
 use super::{Camera, Object, Scene, SceneError, ply};
 use crate::geometry::{Intrinsics, OrientedBox, Pose};
+use crate::scenes::scan::PIXEL_MIDDLE;
 use glam::{Mat3, Quat, Vec3};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -307,6 +308,7 @@ fn pincam(path: &Path) -> Result<Intrinsics, SceneError> {
                 && fy > 0.0
                 && (cx + cy).is_finite() =>
         {
+            let (cx, cy) = (cx + PIXEL_MIDDLE, cy + PIXEL_MIDDLE);
             Ok(Intrinsics { width: width as u32, height: height as u32, fx, fy, cx, cy })
         }
         _ => Err(fail(path, "camera", "does not hold width, height, fx, fy, cx and cy".to_owned())),

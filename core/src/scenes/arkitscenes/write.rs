@@ -3,6 +3,7 @@
 use crate::geometry::Pose;
 use crate::render::{Renderer, scan_mesh};
 use crate::samples::files::{self, FileError};
+use crate::scenes::scan::PIXEL_MIDDLE;
 use crate::scenes::scannet::write::{color_png, depth_png};
 use crate::scenes::{Scene, ply};
 use glam::Vec3;
@@ -58,7 +59,15 @@ pub fn write(scene: &Scene, parent: &Path) -> Result<(), FileError> {
         files::write_atomic(&at("lowres_wide", time, "png"), &color_png(&frame.color))?;
         files::write_atomic(&at("lowres_depth", time, "png"), &depth_png(&frame))?;
         let k = &camera.intrinsics;
-        let pincam = format!("{} {} {} {} {} {}", k.width, k.height, k.fx, k.fy, k.cx, k.cy);
+        let pincam = format!(
+            "{} {} {} {} {} {}",
+            k.width,
+            k.height,
+            k.fx,
+            k.fy,
+            k.cx - PIXEL_MIDDLE,
+            k.cy - PIXEL_MIDDLE
+        );
         let path = at("lowres_wide_intrinsics", time + CAMERA_DELAY_S, "pincam");
         files::write_atomic(&path, pincam.as_bytes())?;
         trajectory.push_str(&trajectory_line(time + POSE_DELAY_S, &camera.pose));

@@ -110,6 +110,9 @@ pub(super) fn find_folders(
     Ok(folders)
 }
 
+/// Recordings count pixels from the middle of the top left one, [`crate::geometry::Intrinsics`] from its corner.
+pub(super) const PIXEL_MIDDLE: f32 = 0.5;
+
 /// A folder's own name.
 pub(super) fn folder_name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()

@@ -11,8 +11,8 @@ pub(super) use annotation::read_json;
 pub use sens::{Sens, SensFrame, SensHeader};
 
 use super::scan::{
-    Scan, ScanFrame, ScanMesh, ScanOptions, ScanSource, axis_aligned_box, find_folders, fit, folder_name,
-    pose_of, resized, room_around,
+    PIXEL_MIDDLE, Scan, ScanFrame, ScanMesh, ScanOptions, ScanSource, axis_aligned_box, find_folders, fit,
+    folder_name, pose_of, resized, room_around,
 };
 use super::{Camera, Object, Scene, SceneError, ply};
 use crate::geometry::Intrinsics;
@@ -135,8 +135,8 @@ impl ScanNet {
             height: size[1],
             fx: intrinsic.x_axis.x as f32,
             fy: intrinsic.y_axis.y as f32,
-            cx: intrinsic.z_axis.x as f32,
-            cy: intrinsic.z_axis.y as f32,
+            cx: intrinsic.z_axis.x as f32 + PIXEL_MIDDLE,
+            cy: intrinsic.z_axis.y as f32 + PIXEL_MIDDLE,
         };
         if !(intrinsics.fx > 0.0
             && intrinsics.fy > 0.0

@@ -3,6 +3,7 @@
 use crate::geometry::Pose;
 use crate::render::{RenderedFrame, Renderer, scan_mesh};
 use crate::samples::files::{self, FileError};
+use crate::scenes::scan::PIXEL_MIDDLE;
 use crate::scenes::{Camera, Scene, ply};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -65,7 +66,11 @@ pub fn write(scene: &Scene, parent: &Path, frames: Frames) -> Result<(), FileErr
         for kind in ["color", "depth"] {
             info.push_str(&format!("{kind}Width = {}\n{kind}Height = {}\n", i.width, i.height));
             info.push_str(&format!("fx_{kind} = {}\nfy_{kind} = {}\n", i.fx, i.fy));
-            info.push_str(&format!("mx_{kind} = {}\nmy_{kind} = {}\n", i.cx, i.cy));
+            info.push_str(&format!(
+                "mx_{kind} = {}\nmy_{kind} = {}\n",
+                i.cx - PIXEL_MIDDLE,
+                i.cy - PIXEL_MIDDLE
+            ));
         }
         info.push_str(&format!("numColorFrames = {0}\nnumDepthFrames = {0}\n", scene.cameras.len()));
         info.push_str("numIMUmeasurements = 0\n");
@@ -124,7 +129,8 @@ impl RawFrame {
 
 fn intrinsic(camera: &Camera) -> [f32; 16] {
     let i = &camera.intrinsics;
-    [i.fx, 0.0, i.cx, 0.0, 0.0, i.fy, i.cy, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    let (cx, cy) = (i.cx - PIXEL_MIDDLE, i.cy - PIXEL_MIDDLE);
+    [i.fx, 0.0, cx, 0.0, 0.0, i.fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 }
 
 const IDENTITY: [f32; 16] = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];

@@ -13,6 +13,7 @@ use super::scan::{
 use super::scannet::read_json;
 use super::{Camera, Object, Scene, SceneError, ply};
 use crate::geometry::Intrinsics;
+use crate::scenes::scan::PIXEL_MIDDLE;
 use glam::DMat4;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -163,6 +164,7 @@ impl ScanNetPp {
             let (frame, record, path, pose) =
                 &tracked[if kept < 2 { 0 } else { i * (tracked.len() - 1) / (kept - 1) }];
             let [[fx, _, cx], [_, fy, cy], _] = record.intrinsic;
+            let (cx, cy) = (cx + PIXEL_MIDDLE, cy + PIXEL_MIDDLE);
             if !(fx > 0.0 && fy > 0.0 && (cx + cy).is_finite()) {
                 let problem = "the intrinsic matrix is no camera".to_owned();
                 let error = fail(&records_path, frame, problem, REMEDY);

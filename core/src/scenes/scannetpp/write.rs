@@ -3,6 +3,7 @@
 
 use crate::render::{Renderer, scan_mesh};
 use crate::samples::files::{self, FileError};
+use crate::scenes::scan::PIXEL_MIDDLE;
 use crate::scenes::scannet::write::{depth_png, jpeg};
 use crate::scenes::{Scene, ply};
 use glam::{Mat4, Vec3};
@@ -34,7 +35,7 @@ pub fn write(scene: &Scene, parent: &Path) -> Result<(), FileError> {
         let record = json!({
             "aligned_pose": matrix.transpose().to_cols_array_2d(),
             "timestamp": 5.0 + f64::from(time),
-            "intrinsic": [[k.fx, 0.0, k.cx], [0.0, k.fy, k.cy], [0.0, 0.0, 1.0]],
+            "intrinsic": [[k.fx, 0.0, k.cx - PIXEL_MIDDLE], [0.0, k.fy, k.cy - PIXEL_MIDDLE], [0.0, 0.0, 1.0]],
         });
         records.insert(name.clone(), record);
 
