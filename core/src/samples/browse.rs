@@ -110,59 +110,38 @@ impl Dataset {
         let solution = cold_start.map(|row| row.solution.as_str());
         let evidence = found.evidence.and_then(|at| self.evidence.get(at));
         let (kind, held_out) = (found.kind, found.held_out);
+        let sample = |question_id, question, image, data_type| Sample {
+            kind,
+            held_out,
+            question_id,
+            question,
+            options: &[],
+            answer: "",
+            answer_text: "",
+            image,
+            data_type,
+            question_type: None,
+            boxes,
+            solution,
+            evidence,
+        };
         Some(match kind {
             SampleKind::Localization => {
                 let row = split.grounding.get(found.row)?;
-                Sample {
-                    kind,
-                    held_out,
-                    question_id: row.question_id,
-                    question: &row.question,
-                    options: &[],
-                    answer: "",
-                    answer_text: "",
-                    image: &row.image,
-                    data_type: row.data_type,
-                    question_type: None,
-                    boxes,
-                    solution,
-                    evidence,
-                }
+                sample(row.question_id, row.question.as_str(), row.image.as_slice(), row.data_type)
+            }
+            SampleKind::Thought => {
+                let row = split.cold_start.get(found.row)?;
+                sample(row.question_id, &row.prompt, &row.image, row.data_type)
             }
             SampleKind::Spatial => {
                 let row = split.spatial.get(found.row)?;
                 Sample {
-                    kind,
-                    held_out,
-                    question_id: row.question_id,
-                    question: &row.question,
                     options: row.options(),
                     answer: &row.answer,
                     answer_text: row.answer_text(),
-                    image: &row.image,
-                    data_type: row.data_type,
                     question_type: Some(row.question_type),
-                    boxes,
-                    solution,
-                    evidence,
-                }
-            }
-            SampleKind::Thought => {
-                let row = split.cold_start.get(found.row)?;
-                Sample {
-                    kind,
-                    held_out,
-                    question_id: row.question_id,
-                    question: &row.prompt,
-                    options: &[],
-                    answer: "",
-                    answer_text: "",
-                    image: &row.image,
-                    data_type: row.data_type,
-                    question_type: None,
-                    boxes,
-                    solution,
-                    evidence,
+                    ..sample(row.question_id, &row.question, &row.image, row.data_type)
                 }
             }
         })

@@ -4,7 +4,7 @@ use crate::geometry::Intrinsics;
 use crate::questions::{QuestionConfig, QuestionError, ScanFormat, SourceSpec};
 use crate::render::{Renderer, SurfaceRenderer};
 use crate::scenes::rooms::{self, RoomOptions};
-use crate::scenes::scan::{Scan, ScanMesh, ScanOptions, ScanSource, SensorDepth};
+use crate::scenes::scan::{Scan, ScanMesh, ScanOptions, ScanSource, SensorDepth, spread};
 use crate::scenes::{self, Dice, Scene};
 
 /// Where scenes come from.
@@ -146,12 +146,6 @@ fn scanned(scan: Box<dyn Scan>, config: &QuestionConfig) -> OpenScene {
     }
 }
 
-/// At most `wanted` of `count` places, evenly spread from the first to the last.
-fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
-    let wanted = wanted.min(count);
-    (0..wanted).map(move |i| if wanted < 2 { 0 } else { i * (count - 1) / (wanted - 1) })
-}
-
 impl OpenScene {
     /// What a camera of the scene sees.
     pub fn look(&self, camera: usize) -> Result<Look, QuestionError> {
@@ -210,17 +204,4 @@ fn stretched(depth: &SensorDepth, width: u32, height: u32) -> Vec<f32> {
         })
         .map(|at| depth.metres.get(at).copied().unwrap_or(0.0))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_spread_from_first_to_last() {
-        assert_eq!(spread(10, 4).collect::<Vec<_>>(), [0, 3, 6, 9]);
-        assert_eq!(spread(3, 8).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(spread(5, 1).collect::<Vec<_>>(), [0]);
-        assert_eq!(spread(0, 4).count(), 0);
-    }
 }

@@ -8,8 +8,8 @@
 pub mod write;
 
 use super::scan::{
-    QuarterTurns, Scan, ScanFrame, ScanMesh, ScanOptions, ScanSource, decode_color, decode_depth,
-    find_folders, fit, folder_name, resized, room_around,
+    QuarterTurns, Scan, ScanFolders, ScanFrame, ScanMesh, ScanOptions, ScanSource, decode_color,
+    decode_depth, find_folders, fit, folder_name, resized, room_around, spread,
 };
 use super::scannet::read_json;
 use super::{Camera, Object, Scene, SceneError, ply};
@@ -31,22 +31,10 @@ const REMEDY: &str = "fetch the scan again, or leave the frame out with --skip-b
 /// The scan at `path`, or all those in it.
 pub fn source(path: &Path, options: ScanOptions) -> Result<impl ScanSource + use<>, SceneError> {
     let is_scan = |folder: &Path| folder.join(format!("{}_3dod_mesh.ply", folder_name(folder))).is_file();
-    Ok(Source { folders: find_folders(path, "ID_3dod_mesh.ply", is_scan)?, options })
-}
-
-struct Source {
-    folders: Vec<PathBuf>,
-    options: ScanOptions,
-}
-
-impl ScanSource for Source {
-    fn folders(&self) -> &[PathBuf] {
-        &self.folders
-    }
-
-    fn open(&self, index: usize) -> Result<Box<dyn Scan>, SceneError> {
-        Ok(Box::new(ArkitScene::open(&self.folders[index], &self.options)?))
-    }
+    let open = |folder: &Path, options: &ScanOptions| -> Result<Box<dyn Scan>, SceneError> {
+        Ok(Box::new(ArkitScene::open(folder, options)?))
+    };
+    Ok(ScanFolders { folders: find_folders(path, "ID_3dod_mesh.ply", is_scan)?, options, open })
 }
 
 /// Where the parts of a frame are.
@@ -186,12 +174,11 @@ impl ArkitScene {
                 total - pictures.len()
             ));
         }
-        let kept = pictures.len().min(options.max_frames);
         let start = pictures.first().map_or(0.0, |(time, _)| *time);
         let turns = QuarterTurns::upright(poses.iter().map(|(_, pose)| pose));
         let (mut cameras, mut kept_pictures) = (Vec::new(), Vec::new());
-        for i in 0..kept {
-            let (time, color) = &pictures[if kept < 2 { 0 } else { i * (pictures.len() - 1) / (kept - 1) }];
+        for at in spread(pictures.len(), options.max_frames) {
+            let (time, color) = &pictures[at];
             let Some(&pose) = nearest(&poses, *time) else {
                 continue;
             };

@@ -7,7 +7,7 @@ mod surroundings;
 mod upright;
 
 pub(super) use matrix::{pose_of, rows_of};
-pub(super) use pictures::{decode_color, decode_depth, fit, resized};
+pub(super) use pictures::{decode_color, decode_depth, fit, read_picture, resized};
 pub(super) use surroundings::{axis_aligned_box, room_around};
 pub(super) use upright::QuarterTurns;
 
@@ -83,6 +83,32 @@ impl Default for ScanOptions {
     }
 }
 
+/// Opens one folder.
+type OpenScan = fn(&Path, &ScanOptions) -> Result<Box<dyn Scan>, SceneError>;
+
+/// Folders that one reader opens.
+pub(super) struct ScanFolders {
+    pub folders: Vec<PathBuf>,
+    pub options: ScanOptions,
+    pub open: OpenScan,
+}
+
+impl ScanSource for ScanFolders {
+    fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    fn open(&self, index: usize) -> Result<Box<dyn Scan>, SceneError> {
+        (self.open)(&self.folders[index], &self.options)
+    }
+}
+
+/// At most `wanted` of `count` places, evenly spread from the first to the last.
+pub fn spread(count: usize, wanted: usize) -> impl Iterator<Item = usize> {
+    let wanted = wanted.min(count);
+    (0..wanted).map(move |i| if wanted < 2 { 0 } else { i * (count - 1) / (wanted - 1) })
+}
+
 /// The folders to read at `path`: itself, if it is a scan by `is_scan`, else those right below it, by name.
 pub(super) fn find_folders(
     path: &Path,
@@ -116,4 +142,17 @@ pub(super) const PIXEL_MIDDLE: f32 = 0.5;
 /// A folder's own name.
 pub(super) fn folder_name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_spread_from_first_to_last() {
+        assert_eq!(spread(10, 4).collect::<Vec<_>>(), [0, 3, 6, 9]);
+        assert_eq!(spread(3, 8).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(spread(5, 1).collect::<Vec<_>>(), [0]);
+        assert_eq!(spread(0, 4).count(), 0);
+    }
 }

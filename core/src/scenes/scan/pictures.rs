@@ -2,8 +2,10 @@
 
 use super::{ScanOptions, SensorDepth};
 use crate::geometry::Intrinsics;
+use crate::scenes::SceneError;
 use image::{ImageReader, Limits, RgbImage, imageops};
 use std::io::Cursor;
+use std::path::Path;
 
 /// Pixels a side at most: more is a sign of damage.
 const MAX_SIDE: u32 = 16_384;
@@ -30,6 +32,21 @@ pub fn decode_depth(bytes: &[u8], per_metre: f32) -> Result<SensorDepth, String>
     };
     let (width, height) = image.dimensions();
     Ok(SensorDepth { width, height, metres: image.iter().map(|&raw| f32::from(raw) / per_metre).collect() })
+}
+
+/// A picture in a file of its own; `remedy` is what to do where it cannot be decoded.
+pub fn read_picture<T>(
+    path: &Path,
+    remedy: &'static str,
+    decode: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<T, SceneError> {
+    let bytes = std::fs::read(path).map_err(|source| SceneError::Read { path: path.to_owned(), source })?;
+    decode(&bytes).map_err(|problem| SceneError::File {
+        path: path.to_owned(),
+        place: "picture".to_owned(),
+        problem,
+        remedy,
+    })
 }
 
 /// The camera of the same picture made small enough.

@@ -2,10 +2,11 @@
 //! world) and `intrinsic/intrinsic_color.txt`. Numbers often go up in tens.
 
 use crate::scenes::SceneError;
-use crate::scenes::scan::{SensorDepth, decode_color, decode_depth, rows_of};
+use crate::scenes::scan::{SensorDepth, decode_color, decode_depth, read_picture, rows_of};
 use glam::DMat4;
 use std::path::{Path, PathBuf};
 
+const EXPORT_AGAIN: &str = "export the frame again";
 /// Depth units to the metre.
 const DEPTH_SHIFT: f32 = 1000.0;
 
@@ -61,7 +62,7 @@ impl Exported {
             path,
             place: "picture".to_owned(),
             problem: error.to_string(),
-            remedy: "export the frame again",
+            remedy: EXPORT_AGAIN,
         })?;
         exported.color_size = [width, height];
         for number in numbers {
@@ -82,7 +83,7 @@ impl Exported {
 
     /// The colour picture of the frame with this number.
     pub fn color(&self, number: u64) -> Result<image::RgbImage, SceneError> {
-        picture(&self.color_path(number), decode_color)
+        read_picture(&self.color_path(number), EXPORT_AGAIN, decode_color)
     }
 
     /// Its depth; `None` where none was exported.
@@ -91,18 +92,8 @@ impl Exported {
         if !path.is_file() {
             return Ok(None);
         }
-        picture(&path, |bytes| decode_depth(bytes, DEPTH_SHIFT)).map(Some)
+        read_picture(&path, EXPORT_AGAIN, |bytes| decode_depth(bytes, DEPTH_SHIFT)).map(Some)
     }
-}
-
-fn picture<T>(path: &Path, decode: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, SceneError> {
-    let bytes = std::fs::read(path).map_err(|source| SceneError::Read { path: path.to_owned(), source })?;
-    decode(&bytes).map_err(|problem| SceneError::File {
-        path: path.to_owned(),
-        place: "picture".to_owned(),
-        problem,
-        remedy: "export the frame again",
-    })
 }
 
 /// A matrix of 4×4 numbers in a text file. Lost tracking is written as infinities, which are numbers too.

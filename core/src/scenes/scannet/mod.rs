@@ -11,8 +11,8 @@ pub(super) use annotation::read_json;
 pub use sens::{Sens, SensFrame, SensHeader};
 
 use super::scan::{
-    PIXEL_MIDDLE, Scan, ScanFrame, ScanMesh, ScanOptions, ScanSource, axis_aligned_box, find_folders, fit,
-    folder_name, pose_of, resized, room_around,
+    PIXEL_MIDDLE, Scan, ScanFolders, ScanFrame, ScanMesh, ScanOptions, ScanSource, axis_aligned_box,
+    find_folders, fit, folder_name, pose_of, resized, room_around, spread,
 };
 use super::{Camera, Object, Scene, SceneError, ply};
 use crate::geometry::Intrinsics;
@@ -31,28 +31,16 @@ const LABEL_MAP_LEVELS: usize = 4;
 /// The scan at `path`, or all those in it.
 pub fn source(path: &Path, options: ScanOptions) -> Result<impl ScanSource + use<>, SceneError> {
     let expected = "NAME_vh_clean_2.ply and NAME.sens or exported frames (color/, pose/)";
-    Ok(Source { folders: find_folders(path, expected, is_scan)?, options })
+    let open = |folder: &Path, options: &ScanOptions| -> Result<Box<dyn Scan>, SceneError> {
+        Ok(Box::new(ScanNet::open(folder, options)?))
+    };
+    Ok(ScanFolders { folders: find_folders(path, expected, is_scan)?, options, open })
 }
 
 fn is_scan(folder: &Path) -> bool {
     let name = folder_name(folder);
     let is_file = |suffix: &str| folder.join(format!("{name}{suffix}")).is_file();
     is_file("_vh_clean_2.ply") && (is_file(".sens") || Exported::is_in(folder))
-}
-
-struct Source {
-    folders: Vec<PathBuf>,
-    options: ScanOptions,
-}
-
-impl ScanSource for Source {
-    fn folders(&self) -> &[PathBuf] {
-        &self.folders
-    }
-
-    fn open(&self, index: usize) -> Result<Box<dyn Scan>, SceneError> {
-        Ok(Box::new(ScanNet::open(&self.folders[index], &self.options)?))
-    }
 }
 
 /// An open scan.
@@ -161,13 +149,12 @@ impl ScanNet {
                 total - tracked.len()
             ));
         }
-        let kept = tracked.len().min(options.max_frames);
         let camera_intrinsics = fit(&intrinsics, options);
         let (mut cameras, mut frames) = (Vec::new(), Vec::new());
-        for i in 0..kept {
-            let (at, time, pose) = &tracked[if kept < 2 { 0 } else { i * (tracked.len() - 1) / (kept - 1) }];
+        for at in spread(tracked.len(), options.max_frames) {
+            let (frame, time, pose) = &tracked[at];
             cameras.push(Camera { pose: *pose, intrinsics: camera_intrinsics, time: Some(*time) });
-            frames.push(*at);
+            frames.push(*frame);
         }
         let mut room = room_around(&mesh);
         room.kind = info.get("sceneType").cloned().unwrap_or_default();

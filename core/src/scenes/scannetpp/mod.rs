@@ -7,8 +7,8 @@ pub mod write;
 
 use super::arkitscenes::AnnotatedBounds;
 use super::scan::{
-    Scan, ScanFrame, ScanMesh, ScanOptions, ScanSource, axis_aligned_box, decode_color, decode_depth,
-    find_folders, fit, folder_name, pose_of, resized, room_around,
+    Scan, ScanFolders, ScanFrame, ScanMesh, ScanOptions, ScanSource, axis_aligned_box, decode_color,
+    decode_depth, find_folders, fit, folder_name, pose_of, read_picture, resized, room_around, spread,
 };
 use super::scannet::read_json;
 use super::{Camera, Object, Scene, SceneError, ply};
@@ -34,22 +34,10 @@ pub fn source(path: &Path, options: ScanOptions) -> Result<impl ScanSource + use
     let is_scan = |folder: &Path| folder.join("scans/mesh_aligned_0.05.ply").is_file();
     let data = path.join("data");
     let path = if data.is_dir() { &data } else { path };
-    Ok(Source { folders: find_folders(path, "scans/mesh_aligned_0.05.ply", is_scan)?, options })
-}
-
-struct Source {
-    folders: Vec<PathBuf>,
-    options: ScanOptions,
-}
-
-impl ScanSource for Source {
-    fn folders(&self) -> &[PathBuf] {
-        &self.folders
-    }
-
-    fn open(&self, index: usize) -> Result<Box<dyn Scan>, SceneError> {
-        Ok(Box::new(ScanNetPp::open(&self.folders[index], &self.options)?))
-    }
+    let open = |folder: &Path, options: &ScanOptions| -> Result<Box<dyn Scan>, SceneError> {
+        Ok(Box::new(ScanNetPp::open(folder, options)?))
+    };
+    Ok(ScanFolders { folders: find_folders(path, "scans/mesh_aligned_0.05.ply", is_scan)?, options, open })
 }
 
 struct ScanNetPp {
@@ -71,20 +59,17 @@ impl Scan for ScanNetPp {
 
     fn frame(&self, camera: usize) -> Result<ScanFrame, SceneError> {
         let (color, depth) = &self.pictures[camera];
-        let color = picture(color, decode_color)?;
-        let depth =
-            depth.is_file().then(|| picture(depth, |bytes| decode_depth(bytes, DEPTH_SHIFT))).transpose()?;
+        let color = read_picture(color, EXTRACT, decode_color)?;
+        let depth = depth
+            .is_file()
+            .then(|| read_picture(depth, EXTRACT, |bytes| decode_depth(bytes, DEPTH_SHIFT)))
+            .transpose()?;
         Ok(ScanFrame { color: resized(color, &self.scene.cameras[camera].intrinsics), depth })
     }
 
     fn warnings(&self) -> &[String] {
         &self.warnings
     }
-}
-
-fn picture<T>(path: &Path, decode: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, SceneError> {
-    let bytes = std::fs::read(path).map_err(|source| SceneError::Read { path: path.to_owned(), source })?;
-    decode(&bytes).map_err(|problem| fail(path, "picture", problem, EXTRACT))
 }
 
 fn fail(path: &Path, place: &str, problem: String, remedy: &'static str) -> SceneError {
@@ -157,12 +142,10 @@ impl ScanNetPp {
                 total - tracked.len()
             ));
         }
-        let kept = tracked.len().min(options.max_frames);
         let (mut cameras, mut pictures) = (Vec::new(), Vec::new());
         let start = tracked.first().and_then(|(_, record, ..)| record.timestamp);
-        for i in 0..kept {
-            let (frame, record, path, pose) =
-                &tracked[if kept < 2 { 0 } else { i * (tracked.len() - 1) / (kept - 1) }];
+        for at in spread(tracked.len(), options.max_frames) {
+            let (frame, record, path, pose) = &tracked[at];
             let [[fx, _, cx], [_, fy, cy], _] = record.intrinsic;
             let (cx, cy) = (cx + PIXEL_MIDDLE, cy + PIXEL_MIDDLE);
             if !(fx > 0.0 && fy > 0.0 && (cx + cy).is_finite()) {
