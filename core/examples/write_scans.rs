@@ -4,8 +4,9 @@
 
 use glam::{Mat3, Quat, Vec3};
 use serde_json::{Value, json};
+use spatial_ladder::scan_writers;
+use spatial_ladder::scan_writers::scannet::Frames;
 use spatial_ladder::scenes::scan::{Scan, ScanOptions, ScanSource};
-use spatial_ladder::scenes::scannet::write::Frames;
 use spatial_ladder::scenes::{
     Camera, Scene, arkitscenes, rooms, scannet, scannet_intrinsics, scannetpp, walk,
 };
@@ -30,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write_scannet(&scannet_at, count)?;
     write_arkitscenes(&arkit_at, count)?;
     for index in 0..count {
-        scannetpp::write::write(&room(&format!("{index:010x}"), index), &plus_at)?;
+        scan_writers::scannetpp::write(&room(&format!("{index:010x}"), index), &plus_at)?;
     }
     let options = ScanOptions::default();
     let read = json!({
@@ -59,7 +60,7 @@ fn write_scannet(folder: &Path, count: u64) -> Result<(), Box<dyn Error>> {
     ];
     for index in 0..count {
         let way = ways[index as usize % ways.len()];
-        scannet::write::write(&room(&format!("scene{index:04}_00"), index), folder, way)?;
+        scan_writers::scannet::write(&room(&format!("scene{index:04}_00"), index), folder, way)?;
     }
     Ok(())
 }
@@ -72,7 +73,7 @@ fn write_arkitscenes(folder: &Path, count: u64) -> Result<(), Box<dyn Error>> {
         let mut scene = room(&name, index);
         let quarters = index as usize % 4;
         scene.cameras = scene.cameras.into_iter().map(|camera| held(camera, quarters)).collect();
-        arkitscenes::write::write(&scene, folder)?;
+        scan_writers::arkitscenes::write(&scene, folder)?;
         table.push_str(&format!("{name},1,Training,{}\n", ["Up", "Left", "Down", "Right"][quarters]));
     }
     std::fs::write(folder.join("../metadata.csv"), table)?;

@@ -1,7 +1,7 @@
 //! SpatialLadder Workbench without its windows: from 3D scenes to questions, from questions to a
 //! trained vision-language model, from its answers to a report. `ARCHITECTURE.md` draws the modules.
 //!
-//! Lowest floor first: geometry, scenes, render, samples, questions, processor, model, answering,
+//! Lowest floor first: geometry, scenes, render, samples, scan_writers, questions, processor, model, answering,
 //! benchmarks, runs, training, recording. Each may use those before it in this list, never those after.
 //!
 //! Failures: every module has one `thiserror` enum that names the file, the line or the tensor, and
@@ -14,6 +14,7 @@ pub mod processor;
 pub mod questions;
 pub mod render;
 pub mod samples;
+pub mod scan_writers;
 pub mod scenes;
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -80,8 +80,8 @@ pub enum Blind {
 pub struct BlindScores {
     /// How many questions were scored.
     pub scored: usize,
-    /// Whether they are those held out; otherwise each half of the scenes was scored with what the other half
-    /// teaches.
+    /// Whether they are those held out; where these are too few, each half of all scenes was scored with what the
+    /// other half teaches.
     pub on_held_out: bool,
     /// What guessing scores: the mean of one over the number of options; 0 for numbers.
     pub chance: f64,
@@ -274,7 +274,7 @@ fn modalities(dataset: &Dataset) -> BTreeMap<&'static str, ModalityCounts> {
 
 /// Scores every baseline on questions of scenes that it did not learn from.
 fn blind(group: &Group<'_>, is_choice: bool) -> Blind {
-    let on_held_out = !group.train.is_empty() && !group.held_out.is_empty();
+    let on_held_out = !group.train.is_empty() && group.held_out.len() >= FEWEST_SCORED;
     let folds = if on_held_out {
         vec![(group.train.iter().collect(), group.held_out.iter().collect())]
     } else {

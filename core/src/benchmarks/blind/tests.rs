@@ -182,10 +182,15 @@ fn numbers_spread_evenly_are_binned_by_tenths() {
 #[test]
 fn few_rows_say_nothing_and_directions_are_told_apart_by_scheme() {
     let row = |id| sample(id, "Where is the tv?".to_owned(), Some(vec!["left", "right"]), "A".to_owned());
-    let mut dataset = dataset((0..100).map(row).collect(), FEWEST_SCORED - 1);
-    let of_type = only_type(&dataset);
+    let few = FEWEST_SCORED as u64 - 1;
+    let of_type = only_type(&dataset((0..few).map(row).collect(), 20));
     assert_eq!(of_type.blind, Blind::TooFewRows { scored: FEWEST_SCORED - 1 });
     assert_eq!(of_type.fault(), None);
+    // Too few are held out: all are scored, in two halves.
+    let mut dataset = dataset((0..100).map(row).collect(), FEWEST_SCORED - 1);
+    let of_type = only_type(&dataset);
+    let Blind::Solved(scores) = of_type.blind else { panic!("{:?}", of_type.blind) };
+    assert_eq!((scores.scored, scores.on_held_out), (100, false));
     let evidence = |question_id| Evidence {
         question_id,
         scene: String::new(),

@@ -1,10 +1,11 @@
 //! Linear layer, norm, gate, rotation and loss on contiguous numbers.
 
 use super::parallel::{exp, for_pairs, for_pieces, maximum, sum2, vectorized};
+use super::products;
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
-use burn::tensor::{Shape, TensorData};
+use burn::tensor::{DType, FloatDType, Shape, TensorData};
 
 /// Rows that one thread takes at a time. Fixed, so that sums over rows add up alike on every machine.
 const ROWS: usize = 64;
@@ -43,12 +44,15 @@ pub(super) fn indices(targets: &FlexTensor) -> Vec<usize> {
 }
 
 pub(super) fn linear(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
-    let mut out = Flex::float_matmul(x.clone(), weight.transpose(0, 1));
+    let mut out = match weight.dtype() {
+        DType::BF16 => products::linear(x, &products::Bf16Rows::new(&weight.to_contiguous())),
+        _ => Flex::float_matmul(x.clone(), weight.transpose(0, 1)),
+    };
     if let Some(bias) = bias {
         let bias = Rows::new(bias);
         let bias = bias.data();
         // A fresh product: contiguous and nobody else's.
-        for_pieces(out.storage_mut(), ROWS * bias.len(), |_, piece| {
+        for_pieces(out.storage_mut::<f32>(), ROWS * bias.len(), |_, piece| {
             for row in piece.chunks_exact_mut(bias.len()) {
                 row.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
             }
@@ -63,7 +67,10 @@ pub(super) fn linear_backward(
     weight: Option<&FlexTensor>,
     gradient: &FlexTensor,
 ) -> (Option<FlexTensor>, Option<FlexTensor>) {
-    let for_x = weight.map(|weight| Flex::float_matmul(gradient.clone(), weight.clone()));
+    let for_x = weight.map(|weight| {
+        let weight = Flex::float_cast(weight.clone(), FloatDType::F32);
+        Flex::float_matmul(gradient.clone(), weight)
+    });
     let for_weight = x.map(|x| Flex::float_matmul(gradient.transpose(0, 1), x.clone()));
     (for_x, for_weight)
 }

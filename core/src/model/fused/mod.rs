@@ -11,6 +11,7 @@ mod attention;
 mod gradients;
 mod kernels;
 mod parallel;
+mod products;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 
 /// Calls `work(first, piece)` for pieces of `size` numbers of `out`, on all threads; `first` is the index
 /// of the piece's first number. Results must not depend on the order.
-pub fn for_pieces(out: &mut [f32], size: usize, work: impl Fn(usize, &mut [f32]) + Sync + Send) {
+pub fn for_pieces<T: Send>(out: &mut [T], size: usize, work: impl Fn(usize, &mut [T]) + Sync + Send) {
     if size == 0 {
         return;
     }

@@ -49,6 +49,50 @@ fn exponential_is_accurate() {
     assert!(parallel::exp(-1e9) < 1e-37 && parallel::exp(f32::NAN).is_nan());
 }
 
+/// Activations that are bfloat16 themselves, so that both ways of multiplying are exact but for the order of the sums.
+#[test]
+fn weights_in_bfloat16() {
+    let rounded = |shape: [usize; 2], seed| numbers(shape, seed).inner().cast(DType::BF16);
+    for (inputs, outputs) in [(2, 1), (24, 17), (33, 5), (34, 32), (130, 100), (4200, 40)] {
+        let weight = rounded([outputs, inputs], 3);
+        for rows in [1, 2, 3, 4, 5, 12, 13, 40] {
+            let x = rounded([rows, inputs], 4).cast(DType::F32);
+            let expected = x.clone().matmul(weight.clone().cast(DType::F32).transpose());
+            let found = linear(x.clone(), weight.clone(), None);
+            let what = format!("{rows} × {inputs} × {outputs}");
+            assert_close(&what, &values(found), &values(expected.clone()));
+            // Whatever this machine has, the way of all others.
+            let bytes = |x: &Tensor<2>| x.clone().try_into_primitive::<Flex>().unwrap();
+            let (x, weight) = (bytes(&x), bytes(&weight));
+            let (x, weight) = (kernels::Rows::new(&x), products::Bf16Rows::new(&weight));
+            let mut out = vec![0.0; rows * outputs];
+            products::many_rows(x.data(), &weight, rows, &mut out);
+            assert_close(&what, &out, &values(expected));
+        }
+    }
+    // Part of a larger weight, and a bias.
+    let (weight, bias) = (rounded([90, 64], 5), numbers([30], 6).inner());
+    let x = rounded([7, 64], 7).cast(DType::F32);
+    let part = weight.clone().slice_dim(0, 30..60);
+    let expected = x.clone().matmul(part.clone().cast(DType::F32).transpose()) + bias.clone().unsqueeze();
+    assert_close("part", &values(linear(x, part, Some(bias))), &values(expected));
+}
+
+/// What a frozen weight in bfloat16 passes back.
+#[test]
+fn gradient_through_weights_in_bfloat16() {
+    let x = numbers([9, 24], 1);
+    let weight = numbers([17, 24], 2).inner().cast(DType::BF16);
+    let frozen = Tensor::from_inner(weight.clone());
+    let wide = Tensor::from_inner(weight.cast(DType::F32));
+    let weights = numbers([9, 17], 3).detach();
+    let gradient = |weight: Tensor<2>| {
+        let y = linear(x.clone(), weight, None);
+        values(x.grad(&(y * weights.clone()).sum().backward()).unwrap())
+    };
+    assert_close("gradient", &gradient(frozen), &gradient(wide));
+}
+
 #[test]
 fn linear_layer() {
     let (x, weight, bias) = (numbers([130, 24], 12), numbers([17, 24], 13), numbers([17], 14));

@@ -22,7 +22,8 @@ impl Linear {
         bias: bool,
         deviation: f64,
     ) -> Result<Self, ModelError> {
-        let weight = weights.get(&format!("{name}.weight"), [outputs, inputs], Init::Normal(deviation))?;
+        let weight =
+            weights.get_matrix(&format!("{name}.weight"), [outputs, inputs], Init::Normal(deviation))?;
         let bias = match bias {
             true => Some(weights.get(&format!("{name}.bias"), [outputs], Init::Zeros)?),
             false => None,

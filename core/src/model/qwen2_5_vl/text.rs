@@ -8,7 +8,7 @@ use super::rope::Rotary;
 use super::weights::{Init, Weights};
 use crate::model::{ModelError, fused};
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 /// `model.*` of a checkpoint.
 #[derive(Module, Debug)]
@@ -51,7 +51,7 @@ impl TextModel {
         let deviation = config.initializer_range;
         let (hidden, epsilon) = (config.hidden_size, config.rms_norm_eps);
         let shape = [config.vocab_size, hidden];
-        let weight = weights.get("model.embed_tokens.weight", shape, Init::Normal(deviation))?;
+        let weight = weights.get_matrix("model.embed_tokens.weight", shape, Init::Normal(deviation))?;
         let key_value = config.num_key_value_heads * config.head_dim();
         let layers = (0..config.num_hidden_layers)
             .map(|index| {
@@ -119,7 +119,9 @@ impl TextModel {
 impl Embedding {
     /// `[batch, tokens]` → `[batch, tokens, hidden]`
     pub fn forward(&self, token_ids: Tensor<2, Int>) -> Tensor<3> {
-        burn::tensor::module::embedding(self.weight.val(), token_ids)
+        let rows = burn::tensor::module::embedding(self.weight.val(), token_ids);
+        // Everything between the weights is computed in f32.
+        if rows.dtype() == DType::F32 { rows } else { rows.cast(DType::F32) }
     }
 }
 

@@ -5,7 +5,9 @@
 
 use crate::model::ModelError;
 use burn::module::Param;
-use burn::tensor::{Device, Tensor, TensorData};
+#[cfg(not(target_arch = "wasm32"))]
+use burn::tensor::AllocationProperty;
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::{bf16, f16};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -73,6 +75,28 @@ impl<'a> Weights<'a> {
         Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &self.device)))
     }
 
+    /// The matrix of a linear layer or an embedding: kept in bfloat16 where it is stored so and the device computes
+    /// with such weights, which on the CPU means without copying it from the mapped file.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_matrix(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        init: Init,
+    ) -> Result<Param<Tensor<2>>, ModelError> {
+        // Training wants the whole precision for its steps.
+        let keeps = self.device == Device::flex();
+        if let Origin::Files(files) = &mut self.origin
+            && keeps
+            && let Some(data) = files.read_bf16(name, shape)?
+        {
+            return Ok(Param::from_tensor(Tensor::from_data(data, (&self.device, DType::BF16))));
+        }
+        self.get(name, shape, init)
+    }
+
     /// Call when the model is complete: tensors that nobody asked for mean that the weights belong to
     /// another model. `ignored` says which ones may stay.
     pub fn finish(self, ignored: impl Fn(&str) -> bool) -> Result<(), ModelError> {
@@ -117,7 +141,7 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 enum Bytes<'a> {
     Borrowed(&'a [u8]),
     #[cfg(not(target_arch = "wasm32"))]
-    Mapped(memmap2::Mmap),
+    Mapped(bytes::Bytes),
 }
 
 impl AsRef<[u8]> for Bytes<'_> {
@@ -165,7 +189,36 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    fn read(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+    /// A matrix as it lies in its file, `None` where it is not stored in bfloat16.
+    fn read_bf16(&mut self, name: &str, expected: [usize; 2]) -> Result<Option<TensorData>, ModelError> {
+        let (tensor, path, file) = self.find(name, &expected)?;
+        if tensor.dtype != "BF16" {
+            return Ok(None);
+        }
+        let range = tensor.bytes.clone();
+        let stored = &file.as_ref()[range.clone()];
+        if !all_finite(stored) {
+            return Err(ModelError::NotFinite { path: path.to_owned(), tensor: name.to_owned() });
+        }
+        Ok(Some(match file {
+            #[cfg(not(target_arch = "wasm32"))]
+            Bytes::Mapped(map) if stored.as_ptr().addr().is_multiple_of(align_of::<bf16>()) => {
+                let mapped = burn::tensor::Bytes::from_shared(map.slice(range), AllocationProperty::File);
+                TensorData::from_bytes(mapped, expected, DType::BF16)
+            }
+            _ => {
+                let values = stored.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]));
+                TensorData::new(values.collect::<Vec<_>>(), expected)
+            }
+        }))
+    }
+
+    /// A tensor of this shape with the file that holds it.
+    fn find(
+        &mut self,
+        name: &str,
+        expected: &[usize],
+    ) -> Result<(&StoredTensor, &Path, &Bytes<'a>), ModelError> {
         let Some(tensor) = self.tensors.get_mut(name) else {
             let path = self.files.first().map(|(path, _)| path.clone()).unwrap_or_default();
             return Err(ModelError::MissingTensor { path, tensor: name.to_owned() });
@@ -180,6 +233,11 @@ impl<'a> Files<'a> {
                 found: tensor.shape.clone(),
             });
         }
+        Ok((tensor, path, bytes))
+    }
+
+    fn read(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let (tensor, path, bytes) = self.find(name, expected)?;
         let bytes = &bytes.as_ref()[tensor.bytes.clone()];
         let values: Vec<f32> = match tensor.dtype.as_str() {
             "F32" => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
@@ -187,7 +245,7 @@ impl<'a> Files<'a> {
             "F16" => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
             other => {
                 return Err(ModelError::Dtype {
-                    path: path.clone(),
+                    path: path.to_owned(),
                     tensor: name.to_owned(),
                     dtype: other.to_owned(),
                 });
@@ -196,9 +254,25 @@ impl<'a> Files<'a> {
         if values.iter().all(|value| value.is_finite()) {
             Ok(values)
         } else {
-            Err(ModelError::NotFinite { path: path.clone(), tensor: name.to_owned() })
+            Err(ModelError::NotFinite { path: path.to_owned(), tensor: name.to_owned() })
         }
     }
+}
+
+/// Whether no bfloat16 among these little-endian bytes has all bits of its exponent set.
+fn all_finite(bytes: &[u8]) -> bool {
+    // Without branches within a piece, so that it vectorizes.
+    let piece = |piece: &[u8]| {
+        let exponents = piece.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]) & 0x7f80);
+        exponents.fold(true, |finite, exponent| finite & (exponent != 0x7f80))
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        bytes.par_chunks(1 << 20).all(|bytes| bytes.chunks(1 << 14).all(piece))
+    }
+    #[cfg(target_arch = "wasm32")]
+    bytes.chunks(1 << 14).all(piece)
 }
 
 /// Every tensor in a safetensors file by name, after checking that the file holds them all.
@@ -272,10 +346,10 @@ fn map_file(path: &Path) -> Result<Bytes<'static>, ModelError> {
     if file.metadata().map_err(io)?.len() == 0 {
         return Ok(Bytes::Borrowed(&[]));
     }
-    // SAFETY: the map is read-only and dropped when loading ends. Another process truncating the file
-    // meanwhile would end this one, as with every mapped file; checkpoints are replaced by renaming.
+    // SAFETY: the map is read-only. Another process that truncates the file while the model is in use would end
+    // this one, as with every mapped file; checkpoints are replaced by renaming, which leaves the old file whole.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-    Ok(Bytes::Mapped(map))
+    Ok(Bytes::Mapped(bytes::Bytes::from_owner(map)))
 }
 
 /// The weight files of a model folder.

@@ -30,13 +30,19 @@ pub(super) fn compose(
         let gathered = gatherer.load(index)?;
         let part = usize::from(is_held_out(index, config.validation_share));
         let numbered = gathered.candidates.iter().enumerate();
-        keys[part].extend(numbered.map(|(number, candidate)| Key::new(index, number, candidate)));
+        let categories = &gathered.categories;
+        keys[part].extend(numbered.map(|(number, candidate)| Key::new(index, number, candidate, categories)));
         left_out.extend(gathered.left_out);
         left_out.extend(gathered.warnings);
     }
     let mut dice = Dice::new(request.seed, SELECT_STREAM);
-    let SpatialConfig { train, evaluation, cold_start, cold_start_evaluation, .. } = &config.spatial;
-    let chosen = [select(&keys[0], train, &mut dice), select(&keys[1], evaluation, &mut dice)];
+    let SpatialConfig { train, evaluation, cold_start, cold_start_evaluation, max_count_share, .. } =
+        &config.spatial;
+    let [trained_on, held_out] = &keys;
+    let chosen = [
+        select(trained_on, train, *max_count_share, &mut dice),
+        select(held_out, evaluation, *max_count_share, &mut dice),
+    ];
     let thought = [
         thought_about(&keys[0], &chosen[0], *cold_start),
         thought_about(&keys[1], &chosen[1], *cold_start_evaluation),

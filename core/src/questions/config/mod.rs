@@ -200,7 +200,7 @@ impl QuestionConfig {
                 foundation: false,
                 validation_share: 0.15,
                 spatial: SpatialConfig::spatialladder_26k(),
-                rooms: RoomOptions { size_spread: 0.35, ..RoomOptions::default() },
+                rooms: RoomOptions { size_spread: 0.35, repeats: 0.5, ..RoomOptions::default() },
                 ..default
             },
             Preset::Viewspatial => Self {
@@ -309,6 +309,7 @@ impl QuestionConfig {
         require((0.0..=1.0).contains(&self.depth_tolerance), "depth_tolerance", "must be 0 to 1")?;
         require((1..=100_000).contains(&self.max_scan_frames), "max_scan_frames", "must be 1 to 100000")?;
         require((0.0..=0.7).contains(&self.rooms.size_spread), "size_spread", "must be 0 to 0.7")?;
+        require(share.contains(&self.rooms.repeats), "repeats", "must be 0 to 1")?;
         self.spatial.check()?;
         let asks = self.foundation || self.questions_per_frame > 0 || self.spatial.asks();
         require(

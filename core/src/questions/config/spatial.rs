@@ -53,6 +53,9 @@ pub struct SpatialConfig {
     pub max_camera_roll_deg: f32,
     /// Least number of objects that are counted.
     pub min_count: usize,
+    /// Greatest share of the counting questions that have the same answer, 0 to 1. Where there are too few different
+    /// numbers for that, all are kept.
+    pub max_count_share: f32,
     /// Seconds between first appearances are more than this.
     pub min_apart_s: f32,
     /// Orders to choose from.
@@ -125,6 +128,7 @@ impl Default for SpatialConfig {
             max_stray_corners: 2,
             max_camera_roll_deg: 20.0,
             min_count: 2,
+            max_count_share: 1.0,
             min_apart_s: 1.0,
             order_options: 4,
             ground_single_image: false,
@@ -146,6 +150,8 @@ impl SpatialConfig {
     pub fn spatialladder_26k() -> Self {
         Self {
             ground_single_image: true,
+            max_per_image_and_type: 2,
+            max_count_share: 0.35,
             train: Quotas::new([("single_image", 5929), ("multi_view", 5752), ("video", 9000)]),
             evaluation: Quotas::new([
                 ("single_image/absolute distance", 149),
@@ -186,6 +192,8 @@ impl SpatialConfig {
         let roll = (0.0..=180.0).contains(&self.max_camera_roll_deg);
         require(roll, "max_camera_roll_deg", "must be 0 to 180 degrees")?;
         require(self.min_count >= 1, "min_count", "must be at least 1")?;
+        let share = (0.0..=1.0).contains(&self.max_count_share);
+        require(share, "max_count_share", "must be 0 to 1")?;
         require(self.min_apart_s >= 0.0, "min_apart_s", "must be at least 0 seconds")?;
         let names =
             "may only hold single_image, multi_view, video, or one of these, \"/\" and a question type";

@@ -28,7 +28,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
         let answer = format!("{:.1}", shortest.length());
         let telling = Telling::new(showing, &cameras);
         candidates.push(Candidate {
-            visibility: None,
+            visibility: showing.sights.visibility(&[one.id, other.id], &cameras),
             data_type: showing.data_type,
             question_type: QuestionType::AbsoluteDistance,
             question: format!(

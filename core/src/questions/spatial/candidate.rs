@@ -2,6 +2,7 @@
 
 use crate::samples::{DataType, GroundedBox, QuestionType, Reason, SectorScheme};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A question with its answer, not yet numbered; its options not yet lettered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,31 @@ impl Candidate {
         match &self.reason {
             Reason::RelativeDirection { scheme, .. } => Some(*scheme),
             _ => None,
+        }
+    }
+
+    /// What the text alone says about which option is right, as named numbers that average to zero over a set of
+    /// questions that cannot be answered blind: how much more than by chance a direction goes with an object in its
+    /// place in the question, and a candidate is the nearest. `categories` are those of the scene's objects.
+    pub fn hints(&self, categories: &BTreeMap<u16, String>) -> Vec<(String, f32)> {
+        let CandidateAnswer::Choice { options, correct, .. } = &self.answer else {
+            return Vec::new();
+        };
+        let surplus = |at: usize| f32::from(u8::from(at == *correct)) - 1.0 / options.len() as f32;
+        match &self.reason {
+            Reason::RelativeDirection { objects, .. } => {
+                let named = objects.iter().filter_map(|id| categories.get(id)).enumerate();
+                named
+                    .flat_map(|(place, category)| {
+                        let hint = move |(at, word)| (format!("{place} {category}: {word}"), surplus(at));
+                        options.iter().enumerate().map(hint)
+                    })
+                    .collect()
+            }
+            Reason::RelativeDistance { .. } => {
+                options.iter().enumerate().map(|(at, category)| (category.clone(), surplus(at))).collect()
+            }
+            _ => Vec::new(),
         }
     }
 

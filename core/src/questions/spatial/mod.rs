@@ -58,9 +58,6 @@ pub fn ask_all(sights: &Sights, config: &QuestionConfig, dice: &mut Dice) -> Vec
             candidates.extend(appearance_order::ask(showing, limit, dice));
         }
     }
-    for candidate in &mut candidates {
-        candidate.visibility = sights.visibility(&candidate.reason.objects(), &candidate.cameras);
-    }
     candidates
 }
 

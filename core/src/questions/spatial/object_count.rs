@@ -37,7 +37,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
         };
         let telling = Telling::new(showing, &cameras);
         candidates.push(Candidate {
-            visibility: None,
+            visibility: showing.sights.visibility(&ids, &cameras),
             data_type: showing.data_type,
             question_type: QuestionType::ObjectCount,
             question: format!("How many {category}(s) are in this room?"),

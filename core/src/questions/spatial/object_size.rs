@@ -22,7 +22,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
         };
         let telling = Telling::new(showing, &cameras);
         candidates.push(Candidate {
-            visibility: None,
+            visibility: showing.sights.visibility(&[object.id], &cameras),
             data_type: showing.data_type,
             question_type: QuestionType::ObjectSize,
             question: format!(

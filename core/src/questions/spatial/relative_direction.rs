@@ -154,7 +154,7 @@ pub(super) fn ask_by_camera(showing: &Showing, limit: usize, dice: &mut Dice) ->
         let cameras = [showing.camera()];
         let telling = Telling::new(showing, &cameras);
         candidates.push(Candidate {
-            visibility: None,
+            visibility: showing.sights.visibility(&[target.id, reference.id], &cameras),
             data_type: showing.data_type,
             question_type: QuestionType::RelativeDirection,
             question: format!(
@@ -211,7 +211,7 @@ pub(super) fn ask_by_object(showing: &Showing, limit: usize, dice: &mut Dice) ->
             asked += 1;
             let telling = Telling::new(showing, &cameras);
             candidates.push(Candidate {
-                visibility: None,
+                visibility: showing.sights.visibility(&[by.id, faced.id, target.id], &cameras),
                 data_type: showing.data_type,
                 question_type: QuestionType::RelativeDirection,
                 question: wording(scheme, by, faced, target),

@@ -45,7 +45,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
             let telling = Telling::new(showing, &cameras);
             let named: Vec<&Object> = chosen.iter().copied().chain([target]).collect();
             candidates.push(Candidate {
-            visibility: None,
+            visibility: showing.sights.visibility(&ids, &cameras),
                 data_type: showing.data_type,
                 question_type: QuestionType::RelativeDistance,
                 question: format!(

@@ -5,8 +5,6 @@
 //! The times in the names of one frame's files may differ by a millisecond, so they are matched by time. Devices were
 //! held in any way: pictures are turned upright (see [`super::scan`]).
 
-pub mod write;
-
 use super::scan::{
     QuarterTurns, Scan, ScanFolders, ScanFrame, ScanMesh, ScanOptions, ScanSource, decode_color,
     decode_depth, find_folders, fit, folder_name, resized, room_around, spread,
@@ -319,7 +317,7 @@ mod tests {
 
     fn written(scene: &Scene) -> tempfile::TempDir {
         let parent = tempfile::tempdir().unwrap();
-        write::write(scene, parent.path()).unwrap();
+        crate::scan_writers::arkitscenes::write(scene, parent.path()).unwrap();
         parent
     }
 

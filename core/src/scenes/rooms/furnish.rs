@@ -2,9 +2,9 @@
 
 use super::placing::Placer;
 use super::{RoomKind, RoomOptions};
-use crate::scenes::catalogue::category;
+use crate::scenes::catalogue::{Placement, category};
 use crate::scenes::{Dice, Object, Room};
-use glam::{Vec2, Vec3, vec3};
+use glam::{Vec2, Vec3, vec2, vec3};
 
 /// Door, window, the main group of the room's kind, then whatever else fits, up to a drawn number of pieces.
 pub fn furnish(room: &Room, kind: RoomKind, options: &RoomOptions, dice: &mut Dice) -> Vec<Object> {
@@ -21,6 +21,10 @@ pub fn furnish(room: &Room, kind: RoomKind, options: &RoomOptions, dice: &mut Di
         RoomKind::Bathroom => f.bathroom_group(),
         RoomKind::MeetingRoom => f.meeting_group(),
         RoomKind::Hallway => {}
+    }
+    // No throw where nothing repeats: such rooms stay what they were.
+    if options.repeats > 0.0 && f.placer.dice.chance(options.repeats) {
+        f.repeat(kind);
     }
     f.extras(kind);
     f.placer.objects
@@ -81,6 +85,49 @@ impl Furnisher<'_> {
         let depth = self.between(0.1, 0.14);
         let drape = vec3(size.x + self.placer.dice.between(0.3, 0.6), depth, height);
         self.placer.before(window, "curtain", drape, 0.04);
+    }
+
+    /// Adds 2 to 8 of one kind of thing, as far as they fit. They take no place from other pieces.
+    fn repeat(&mut self, kind: RoomKind) {
+        let Some(&name) = self.placer.dice.pick(kind.repeated()) else {
+            return;
+        };
+        let before = self.placer.furniture();
+        for _ in 0..self.placer.dice.count(2, 8) {
+            match category(name).map(|kind| kind.placement) {
+                Some(Placement::OnTop) => self.somewhere_on_top(name),
+                _ => {
+                    self.placer.place(name);
+                }
+            }
+        }
+        self.wanted += self.placer.furniture() - before;
+    }
+
+    /// On any piece that carries things.
+    fn somewhere_on_top(&mut self, name: &str) {
+        let carriers: Vec<usize> = (0..self.placer.objects.len())
+            .filter(|&at| self.carries(&self.placer.objects[at].category, name))
+            .collect();
+        for _ in 0..8 {
+            let Some(&on) = self.placer.dice.pick(&carriers) else {
+                return;
+            };
+            let (spot, turn) =
+                (vec2(self.between(-0.9, 0.9), self.between(-0.9, 0.9)), self.between(-0.2, 0.2));
+            let size = self.size(name);
+            if self.placer.on_top(on, name, size, spot, turn).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Whether things of one category are usually found on those of another.
+    fn carries(&self, below: &str, name: &str) -> bool {
+        match name {
+            "pillow" => matches!(below, "bed" | "sofa" | "armchair"),
+            _ => matches!(below, "desk" | "table" | "counter" | "coffee table"),
+        }
     }
 
     /// Fills up with what is found in such rooms, at most two of a kind.

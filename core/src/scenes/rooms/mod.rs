@@ -23,13 +23,16 @@ pub struct RoomOptions {
     /// How much the sizes of furniture vary beyond those usual for their category, as a share, 0..=0.7: with more,
     /// a size must be seen and cannot be guessed from the name.
     pub size_spread: f32,
+    /// Share of rooms that hold one kind of thing in larger numbers, beyond `max_objects`, 0..=1: without them there
+    /// is little to count.
+    pub repeats: f32,
     /// Only this kind of room; `None` for all kinds.
     pub kind: Option<RoomKind>,
 }
 
 impl Default for RoomOptions {
     fn default() -> Self {
-        Self { min_objects: 4, max_objects: 14, l_shaped: 0.2, size_spread: 0.0, kind: None }
+        Self { min_objects: 4, max_objects: 14, l_shaped: 0.2, size_spread: 0.0, repeats: 0.0, kind: None }
     }
 }
 

@@ -38,8 +38,27 @@ fn many_categories_occur() {
 }
 
 #[test]
+fn rooms_that_repeat_hold_many_different_numbers_of_a_kind() {
+    let options = RoomOptions { repeats: 1.0, ..RoomOptions::default() };
+    let most = |scene: Scene| {
+        let mut counts = std::collections::BTreeMap::<_, usize>::new();
+        for object in scene.objects {
+            *counts.entry(object.category).or_default() += 1;
+        }
+        counts.into_values().max().unwrap_or(0)
+    };
+    let mut rooms_by_most = std::collections::BTreeMap::<_, usize>::new();
+    for index in 0..200 {
+        *rooms_by_most.entry(most(generate(7, index, &options))).or_default() += 1;
+    }
+    let seldom = (3..=8).find(|count| rooms_by_most.get(count).is_none_or(|&rooms| rooms < 10));
+    assert_eq!(seldom, None, "rooms by their commonest thing: {rooms_by_most:?}");
+}
+
+#[test]
 fn nothing_overlaps_or_leaves_the_room() {
-    for scene in rooms(200) {
+    let repeating = RoomOptions { repeats: 1.0, ..RoomOptions::default() };
+    for scene in rooms(200).chain((0..100).map(|i| generate(9, i, &repeating))) {
         for (i, a) in scene.objects.iter().enumerate() {
             let footprint = a.bounds.footprint();
             assert!(footprint.grown(-5e-3).inside(&scene.room.outline), "{} {}", scene.name, a.category);

@@ -137,7 +137,7 @@ pub(super) fn find_folders(
 }
 
 /// Recordings count pixels from the middle of the top left one, [`crate::geometry::Intrinsics`] from its corner.
-pub(super) const PIXEL_MIDDLE: f32 = 0.5;
+pub(crate) const PIXEL_MIDDLE: f32 = 0.5;
 
 /// A folder's own name.
 pub(super) fn folder_name(folder: &Path) -> String {

@@ -5,7 +5,6 @@
 mod annotation;
 mod exported;
 mod sens;
-pub mod write;
 
 pub(super) use annotation::read_json;
 pub use sens::{Sens, SensFrame, SensHeader};
@@ -23,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Frames a second of the recordings.
-const FRAME_RATE: f32 = 24.0;
+pub(crate) const FRAME_RATE: f32 = 24.0;
 const LABEL_MAP: &str = "scannetv2-labels.combined.tsv";
 /// How many folders above a scan the label map is looked for.
 const LABEL_MAP_LEVELS: usize = 4;

@@ -1,6 +1,6 @@
-use super::write::{Frames, write};
 use super::*;
 use crate::render::Renderer;
+use crate::scan_writers::scannet::{Frames, write};
 use crate::scenes::rooms::{RoomOptions, generate};
 use crate::scenes::{scannet_intrinsics, walk};
 use std::fs;

@@ -3,8 +3,6 @@
 //! `iphone/rgb/frame_000000.jpg` (every tenth, or all), with `iphone/depth/frame_000000.png` (16-bit millimetres)
 //! where there is depth. The toolkit of the data set does that; so does `ffmpeg` for the pictures.
 
-pub mod write;
-
 use super::arkitscenes::AnnotatedBounds;
 use super::scan::{
     Scan, ScanFolders, ScanFrame, ScanMesh, ScanOptions, ScanSource, axis_aligned_box, decode_color,
@@ -22,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// Labels of what is no object.
 const NO_OBJECTS: [&str; 5] = ["wall", "floor", "ceiling", "remove", "split"];
 /// Pictures a second of the recording.
-const FRAME_RATE: f32 = 30.0;
+pub(crate) const FRAME_RATE: f32 = 30.0;
 /// Depth units to the metre.
 const DEPTH_SHIFT: f32 = 1000.0;
 const REMEDY: &str = "fetch the scan again";
@@ -228,7 +226,7 @@ mod tests {
         scene.name = "0a1b2c3d4e".to_owned();
         scene.cameras = walk(&scene, scannet_intrinsics(64, 48), 10.0, 0.6, 1);
         let parent = tempfile::tempdir().unwrap();
-        write::write(&scene, parent.path()).unwrap();
+        crate::scan_writers::scannetpp::write(&scene, parent.path()).unwrap();
         (parent, scene)
     }
 

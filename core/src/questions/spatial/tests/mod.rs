@@ -38,8 +38,14 @@ struct Filmed {
 
 impl Filmed {
     fn new(index: u64, config: &QuestionConfig) -> Self {
-        let options =
-            RoomOptions { min_objects: 8, max_objects: 18, l_shaped: 0.4, size_spread: 0.4, kind: None };
+        let options = RoomOptions {
+            min_objects: 8,
+            max_objects: 18,
+            l_shaped: 0.4,
+            size_spread: 0.4,
+            repeats: 0.3,
+            kind: None,
+        };
         let mut scene = rooms::generate(71, index, &options);
         let intrinsics = Intrinsics::from_horizontal_fov(WIDTH, HEIGHT, 1.1);
         scene.cameras = stand_points(&scene, STILLS, intrinsics, index);

@@ -1,11 +1,11 @@
-//! Writes generated rooms as ARKitScenes scans, to test what reads them and to show what is expected.
+//! Rooms as ARKitScenes scans.
 
+use super::{box_json, color_png, depth_png, write_surface};
 use crate::geometry::Pose;
 use crate::render::{Renderer, scan_mesh};
 use crate::samples::files::{self, FileError};
+use crate::scenes::Scene;
 use crate::scenes::scan::PIXEL_MIDDLE;
-use crate::scenes::scannet::write::{color_png, depth_png};
-use crate::scenes::{Scene, ply};
 use glam::Vec3;
 use serde_json::json;
 use std::path::Path;
@@ -24,20 +24,13 @@ pub fn write(scene: &Scene, parent: &Path) -> Result<(), FileError> {
     for name in ["lowres_wide", "lowres_depth", "lowres_wide_intrinsics"] {
         files::create_dir_all(&folder.join(name))?;
     }
-    let mesh = scan_mesh(scene);
-    let surface = ply::Ply { vertices: mesh.vertices, colors: Some(mesh.colors), triangles: mesh.triangles };
     let file = |suffix: &str| folder.join(format!("{}{suffix}", scene.name));
-    files::write_atomic(&file("_3dod_mesh.ply"), &ply::to_bytes(&surface))?;
+    write_surface(scan_mesh(scene), &file("_3dod_mesh.ply"))?;
     let boxes: Vec<_> = scene
         .objects
         .iter()
         .map(|object| {
-            let bounds = &object.bounds;
-            let oriented = json!({
-                "centroid": bounds.center.to_array(),
-                "axesLengths": bounds.size().to_array(),
-                "normalizedAxes": bounds.axes().to_cols_array(),
-            });
+            let oriented = box_json(&object.bounds);
             json!({
                 "uid": object.id.to_string(),
                 "label": object.category.replace(' ', "_"),

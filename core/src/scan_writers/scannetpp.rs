@@ -1,11 +1,11 @@
-//! Writes generated rooms as ScanNet++ scans, to test what reads them and to show what is expected: with the
-//! pictures taken out of the video, and with the cameras in COLMAP's text form too.
+//! Rooms as ScanNet++ scans, with the pictures taken out of the video, and with the cameras in COLMAP's text form too.
 
+use super::{box_json, depth_png, jpeg, write_surface};
 use crate::render::{Renderer, scan_mesh};
 use crate::samples::files::{self, FileError};
+use crate::scenes::Scene;
 use crate::scenes::scan::PIXEL_MIDDLE;
-use crate::scenes::scannet::write::{depth_png, jpeg};
-use crate::scenes::{Scene, ply};
+use crate::scenes::scannetpp::FRAME_RATE;
 use glam::{Mat4, Vec3};
 use serde_json::json;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub fn write(scene: &Scene, parent: &Path) -> Result<(), FileError> {
     for name in ["scans", "iphone/rgb", "iphone/depth", "iphone/colmap"] {
         files::create_dir_all(&folder.join(name))?;
     }
-    write_surface(scene, &folder)?;
+    write_annotated_surface(scene, &folder)?;
 
     let renderer = Renderer::new(scene);
     let mut records = serde_json::Map::new();
@@ -31,7 +31,7 @@ pub fn write(scene: &Scene, parent: &Path) -> Result<(), FileError> {
         files::write_atomic(&folder.join(format!("iphone/depth/{name}.png")), &depth_png(&frame))?;
         let (pose, k) = (&camera.pose, &camera.intrinsics);
         let matrix = Mat4::from_rotation_translation(pose.rotation, pose.translation);
-        let time = camera.time.unwrap_or((number * FRAME_STEP) as f32 / super::FRAME_RATE);
+        let time = camera.time.unwrap_or((number * FRAME_STEP) as f32 / FRAME_RATE);
         let record = json!({
             "aligned_pose": matrix.transpose().to_cols_array_2d(),
             "timestamp": 5.0 + f64::from(time),
@@ -56,25 +56,18 @@ pub fn write(scene: &Scene, parent: &Path) -> Result<(), FileError> {
     files::write_atomic(&folder.join("iphone/colmap/images.txt"), colmap_images.as_bytes())
 }
 
-fn write_surface(scene: &Scene, folder: &Path) -> Result<(), FileError> {
+fn write_annotated_surface(scene: &Scene, folder: &Path) -> Result<(), FileError> {
     let mesh = scan_mesh(scene);
     let write = |name: &str, bytes: &[u8]| files::write_atomic(&folder.join("scans").join(name), bytes);
     write("segments.json", json!({ "segIndices": mesh.instances }).to_string().as_bytes())?;
-    let surface = ply::Ply { vertices: mesh.vertices, colors: Some(mesh.colors), triangles: mesh.triangles };
-    write("mesh_aligned_0.05.ply", &ply::to_bytes(&surface))?;
+    write_surface(mesh, &folder.join("scans/mesh_aligned_0.05.ply"))?;
     let mut groups: Vec<_> = scene
         .objects
         .iter()
         .map(|object| {
-            let bounds = &object.bounds;
-            let oriented = json!({
-                "centroid": bounds.center.to_array(),
-                "axesLengths": bounds.size().to_array(),
-                "normalizedAxes": bounds.axes().to_cols_array(),
-            });
             json!({
                 "id": object.id, "objectId": object.id, "label": object.category,
-                "segments": [object.id], "obb": oriented,
+                "segments": [object.id], "obb": box_json(&object.bounds),
             })
         })
         .collect();

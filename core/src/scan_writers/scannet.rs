@@ -1,18 +1,18 @@
-//! Writes generated rooms as ScanNet scans, to test what reads them and to show what is expected.
+//! Rooms as ScanNet scans.
 
+use super::{color_png, depth_png, jpeg, millimetres, write_surface};
 use crate::geometry::Pose;
-use crate::render::{RenderedFrame, Renderer, scan_mesh};
+use crate::render::{Renderer, scan_mesh};
 use crate::samples::files::{self, FileError};
 use crate::scenes::scan::PIXEL_MIDDLE;
-use crate::scenes::{Camera, Scene, ply};
+use crate::scenes::scannet::FRAME_RATE;
+use crate::scenes::{Camera, Scene};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use glam::{Mat3, Vec3};
-use image::codecs::jpeg::JpegEncoder;
-use image::{ImageBuffer, ImageFormat, Luma};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{Cursor, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 /// How the frames are kept.
@@ -35,11 +35,10 @@ pub fn write(scene: &Scene, parent: &Path, frames: Frames) -> Result<(), FileErr
     let file = |suffix: &str| folder.join(format!("{}{suffix}", scene.name));
     let raw = RawFrame::new();
 
-    let mesh = scan_mesh(scene);
-    let vertices = mesh.vertices.iter().map(|&vertex| raw.leave_world(vertex)).collect();
-    let surface = ply::Ply { vertices, colors: Some(mesh.colors), triangles: mesh.triangles };
-    files::write_atomic(&file("_vh_clean_2.ply"), &ply::to_bytes(&surface))?;
+    let mut mesh = scan_mesh(scene);
+    mesh.vertices.iter_mut().for_each(|vertex| *vertex = raw.leave_world(*vertex));
     let segments = json!({ "segIndices": mesh.instances });
+    write_surface(mesh, &file("_vh_clean_2.ply"))?;
     files::write_atomic(&file("_vh_clean_2.0.010000.segs.json"), segments.to_string().as_bytes())?;
     let mut groups: Vec<_> = (0..)
         .zip(&scene.objects)
@@ -135,10 +134,6 @@ fn intrinsic(camera: &Camera) -> [f32; 16] {
 
 const IDENTITY: [f32; 16] = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
 
-fn millimetres(frame: &RenderedFrame) -> Vec<u16> {
-    frame.depth.iter().map(|&metres| libm::roundf(metres * 1000.0).clamp(0.0, 65_535.0) as u16).collect()
-}
-
 fn sens(
     scene: &Scene,
     renderer: &Renderer,
@@ -174,7 +169,7 @@ fn sens(
         let depth: Vec<u8> = millimetres(&frame).iter().flat_map(|units| units.to_le_bytes()).collect();
         let depth = if depth_compression == 1 { deflated(&depth) } else { depth };
         bytes.extend(raw.pose(&camera.pose).iter().flat_map(|value| value.to_le_bytes()));
-        let time = (camera.time.unwrap_or(number as f32 / super::FRAME_RATE) * 1e6) as u64;
+        let time = (camera.time.unwrap_or(number as f32 / FRAME_RATE) * 1e6) as u64;
         for word in [time, time, color.len() as u64, depth.len() as u64] {
             bytes.extend(word.to_le_bytes());
         }
@@ -213,33 +208,6 @@ fn exported(scene: &Scene, renderer: &Renderer, raw: &RawFrame, folder: &Path) -
         files::write_atomic(&folder.join(format!("pose/{number}.txt")), text(&pose).as_bytes())?;
     }
     Ok(())
-}
-
-/// A picture's file, compressed without loss.
-pub(in crate::scenes) fn color_png(image: &image::RgbImage) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    // Writing to memory does not fail.
-    let _ = image.write_to(&mut bytes, ImageFormat::Png);
-    bytes.into_inner()
-}
-
-/// A frame's depth as 16-bit millimetres, compressed without loss.
-pub(in crate::scenes) fn depth_png(frame: &RenderedFrame) -> Vec<u8> {
-    let (width, height) = frame.color.dimensions();
-    let depth: ImageBuffer<Luma<u16>, Vec<u16>> =
-        ImageBuffer::from_raw(width, height, millimetres(frame)).unwrap_or_default();
-    let mut bytes = Cursor::new(Vec::new());
-    // Writing to memory does not fail.
-    let _ = image::DynamicImage::ImageLuma16(depth).write_to(&mut bytes, ImageFormat::Png);
-    bytes.into_inner()
-}
-
-/// A picture's file, compressed with little loss.
-pub(in crate::scenes) fn jpeg(image: &image::RgbImage) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // Writing to memory does not fail.
-    let _ = JpegEncoder::new_with_quality(&mut bytes, 95).encode_image(image);
-    bytes
 }
 
 fn deflated(bytes: &[u8]) -> Vec<u8> {
