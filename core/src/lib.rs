@@ -20,6 +20,8 @@ pub mod scenes;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod benchmarks;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod measure;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod runs;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod training;

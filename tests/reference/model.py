@@ -9,6 +9,7 @@ Pixels are a formula, so that they need no file; the Rust test repeats it.
 import json
 import math
 import shutil
+import sys
 from pathlib import Path
 
 import torch
@@ -34,6 +35,11 @@ CASES = {
     "odd_grids": dict(
         tied=True, nested=False, patch=14, window=112, vision=(16, 2, 20, 2), full=[1],
         text=(24, 3, 3, 32, 1, [2, 1, 1]), grids=[(2, 6, 10), (1, 2, 18)],
+    ),
+    # A video, a picture and another video, two blocks with full attention.
+    "video": dict(
+        tied=True, nested=True, patch=4, window=16, vision=(24, 2, 36, 4), full=[1, 3],
+        text=(32, 4, 2, 40, 2, [1, 1, 2]), grids=[(3, 4, 8), (1, 4, 4), (2, 8, 4)], seconds=[0.75, None, 1.0],
     ),
 }  # fmt: skip
 
@@ -106,25 +112,36 @@ def make(name: str, case: dict) -> None:
 
     grids = torch.tensor(case["grids"])
     tokens_each = [t * h * w // 4 for t, h, w in case["grids"]]
+    seconds = case.get("seconds", [None] * len(case["grids"]))
+    is_video = torch.tensor([each is not None for each in seconds])
     ids = [1, 2, 3]
     for index, count in enumerate(tokens_each):
-        ids += [START] + [IMAGE] * count + [END] + [10 + index, 11 + index]
+        ids += [START] + [VIDEO if is_video[index] else IMAGE] * count + [END] + [10 + index, 11 + index]
     ids += [20, 21, 22, 23, 24]
     ids = torch.tensor([ids])
     patch_len = 3 * 2 * case["patch"] ** 2
+    values = pixels(int(grids.prod(1).sum()), patch_len)
+    parts = torch.split(values, grids.prod(1).tolist())
     inputs = dict(
         input_ids=ids,
-        pixel_values=pixels(int(grids.prod(1).sum()), patch_len),
-        image_grid_thw=grids,
-        mm_token_type_ids=(ids == IMAGE).int(),
+        mm_token_type_ids=(ids == IMAGE).int() + 2 * (ids == VIDEO).int(),
         attention_mask=torch.ones_like(ids),
     )
-    positions, _ = model.model.get_rope_index(ids, inputs["mm_token_type_ids"], image_grid_thw=grids)
-    vision = model.model.get_image_features(inputs["pixel_values"], grids)
+    of_kind = lambda video: torch.cat([part for part, is_one in zip(parts, is_video) if is_one == video])
+    if not is_video.all():
+        inputs |= dict(pixel_values=of_kind(False), image_grid_thw=grids[~is_video])
+    if is_video.any():
+        inputs |= dict(
+            pixel_values_videos=of_kind(True), video_grid_thw=grids[is_video],
+            second_per_grid_ts=torch.tensor([each for each in seconds if each is not None]),
+        )  # fmt: skip
+    where = {key: inputs[key] for key in ("image_grid_thw", "video_grid_thw", "second_per_grid_ts") if key in inputs}
+    positions, _ = model.model.get_rope_index(ids, inputs["mm_token_type_ids"], **where)
+    vision = model.model.get_image_features(values, grids)
     vision = torch.cat(list(getattr(vision, "pooler_output", vision)))
     logits = model(**inputs).logits
-    # Of the next token, everywhere but at image tokens.
-    targets = ids[0, 1:].masked_fill(ids[0, 1:] == IMAGE, -100)
+    # Of the next token, everywhere but at image and video tokens.
+    targets = ids[0, 1:].masked_fill((ids[0, 1:] == IMAGE) | (ids[0, 1:] == VIDEO), -100)
     loss = torch.nn.functional.cross_entropy(logits[0, :-1], targets)
     loss.backward()
     gradients = {}
@@ -147,7 +164,7 @@ def make(name: str, case: dict) -> None:
     (folder / "config.json").write_text(json.dumps(written, indent=1) + "\n")
     last = logits[0, [0, ids.shape[1] // 2, -2, -1]]
     expected = dict(
-        token_ids=ids[0].tolist(), grids=case["grids"], positions=positions[:, 0].tolist(),
+        token_ids=ids[0].tolist(), grids=case["grids"], seconds=seconds, positions=positions[:, 0].tolist(),
         vision_rows=[0, vision.shape[0] // 2, vision.shape[0] - 1],
         vision=numbers(vision[[0, vision.shape[0] // 2, -1]]), vision_sum=vision.sum().item(),
         logit_rows=[0, ids.shape[1] // 2, ids.shape[1] - 2, ids.shape[1] - 1], logits=numbers(last),
@@ -158,4 +175,6 @@ def make(name: str, case: dict) -> None:
 
 
 for case_name, case in CASES.items():
-    make(case_name, case)
+    # Names of cases on the command line make these alone.
+    if not sys.argv[1:] or case_name in sys.argv[1:]:
+        make(case_name, case)

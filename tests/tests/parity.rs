@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Deserialize;
 use spatial_ladder::answering::{Ending, GenerationOptions, generate_blocking};
 use spatial_ladder::model::qwen2_5_vl::parameter_name;
-use spatial_ladder::model::{KvCache, ModelInput, Qwen2_5Vl, fused};
+use spatial_ladder::model::{KvCache, ModelInput, Qwen2_5Vl, Qwen2_5VlConfig, fused};
 use spatial_ladder::processor::{Encoded, PixelPatches};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -19,6 +19,9 @@ const BOUND: f32 = 1e-4;
 struct Expected {
     token_ids: Vec<u32>,
     grids: Vec<[usize; 3]>,
+    /// Of a video, seconds between its patches in time.
+    #[serde(default)]
+    seconds: Vec<Option<f32>>,
     positions: Vec<Vec<i64>>,
     vision_rows: Vec<usize>,
     vision: Vec<f32>,
@@ -56,13 +59,14 @@ fn cases(device: &Device) -> Vec<Case> {
             serde_json::from_slice(&std::fs::read(folder(name).join("expected.json")).unwrap()).unwrap();
         let patch_len = model.config().vision.patch_len();
         let mut index = 0u64;
-        let images = expected.grids.iter().map(|grid| {
+        let images = expected.grids.iter().enumerate().map(|(number, grid)| {
             let count = grid.iter().product::<usize>() * patch_len;
             // The formula of the reference script.
             let data = (index..index + count as u64).map(|i| ((i * 7919 + 13) % 1000) as f32 / 500.0 - 1.0);
             index += count as u64;
             PixelPatches {
                 data: data.collect(),
+                seconds_per_grid: expected.seconds.get(number).copied().flatten(),
                 grid_thw: *grid,
                 original_size: (1, 1),
                 resized_size: (1, 1),
@@ -72,7 +76,7 @@ fn cases(device: &Device) -> Vec<Case> {
         let encoded = Encoded { token_ids: expected.token_ids.clone(), images, answer_spans: Vec::new() };
         Case { name, model, encoded, expected }
     };
-    ["tied", "two_images", "odd_grids"].map(load).into()
+    ["tied", "two_images", "odd_grids", "video"].map(load).into()
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -155,6 +159,36 @@ fn check_forward() {
     }
 }
 
+/// Texts with long videos, as `tests/reference/positions.py` has them from transformers 4.
+#[test]
+fn positions_of_long_videos_match_the_reference() {
+    #[derive(Deserialize)]
+    struct Row {
+        token_ids: Vec<u32>,
+        grids: Vec<[usize; 3]>,
+        seconds: Vec<Option<f32>>,
+        positions: Vec<Vec<i64>>,
+        next: usize,
+    }
+    let rows: Vec<Row> = serde_json::from_slice(&std::fs::read(folder("positions.json")).unwrap()).unwrap();
+    let config = Qwen2_5VlConfig::load(&folder("video")).unwrap();
+    for row in rows {
+        let images = row.grids.iter().zip(&row.seconds).map(|(grid, seconds)| PixelPatches {
+            data: Vec::new(),
+            seconds_per_grid: *seconds,
+            grid_thw: *grid,
+            original_size: (1, 1),
+            resized_size: (1, 1),
+        });
+        let encoded =
+            Encoded { token_ids: row.token_ids.clone(), images: images.collect(), answer_spans: Vec::new() };
+        let input = ModelInput::batch(&[&encoded], &config, &Device::flex()).unwrap();
+        let positions: Vec<i64> = input.positions.into_data().iter::<i64>().collect();
+        assert_eq!(positions, row.positions.concat(), "{:?}", row.grids);
+        assert_eq!(input.next_positions, [row.next], "{:?}", row.grids);
+    }
+}
+
 #[test]
 fn gradients_match_the_reference() {
     both_ways(check_gradients);
@@ -164,12 +198,11 @@ fn check_gradients() {
     for Case { name, model, encoded, expected } in cases(&Device::flex().autodiff()) {
         let input = model.prepare(&[&encoded]).unwrap();
         let hidden = model.hidden(&input, None);
-        // Cross-entropy of the next token, everywhere but where that is an image token.
-        let image = model.config().image_token_id;
+        // Cross-entropy of the next token, everywhere but where that is a part of an image or a video.
         let (places, targets): (Vec<i64>, Vec<i64>) = encoded.token_ids[1..]
             .iter()
             .enumerate()
-            .filter(|(_, id)| **id != image)
+            .filter(|(_, id)| !model.config().is_visual(**id))
             .map(|(place, id)| (place as i64, i64::from(*id)))
             .unzip();
         let count = places.len();

@@ -152,6 +152,7 @@ impl Engine for Script {
             token_ids: Vec::new(),
             problems: Vec::new(),
             timings: Timings {
+                remembered_tokens: 0,
                 load_s: 0.12,
                 encode_s: 0.05,
                 prefill_s: 0.08,

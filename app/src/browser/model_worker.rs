@@ -3,7 +3,7 @@
 use super::protocol::{DeviceChoice, LoadStage, Request, Response};
 use super::{device, fetch};
 use js_sys::{Object, Promise, Reflect, Uint8Array};
-use spatial_ladder::answering::{Answer, AnswerError, Answerer, AskOptions, GenerationOptions};
+use spatial_ladder::answering::{Answer, AnswerError, Answerer, AskOptions, GenerationOptions, Visuals};
 use spatial_ladder::model::{Device, Qwen2_5Vl, Qwen2_5VlConfig};
 use spatial_ladder::processor::{Processor, images};
 use std::cell::{Cell, RefCell};
@@ -130,7 +130,7 @@ impl Worker {
             stopped = self.cancelled.get() == Some(id);
             if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let answer = loaded.answerer.ask_async(&[image], question, &options, on_text).await;
+        let answer = loaded.answerer.ask_async(Visuals::Images(&[image]), question, &options, on_text).await;
         let mut answer = answer.map_err(|error| error.to_string())?;
         answer.timings.load_s = loaded.load_s;
         match device::take_gpu_errors().as_slice() {

@@ -1,9 +1,10 @@
 //! `spatial-ladder ask`: a question about pictures, answered in the terminal.
 
-use anyhow::{Context as _, bail};
-use spatial_ladder::answering::{Answer, Answerer, AskOptions, GenerationOptions, Prompt};
+use anyhow::Context as _;
+use image::RgbImage;
+use spatial_ladder::answering::{Answer, Answerer, AskOptions, GenerationOptions, Prompt, Visuals};
 use spatial_ladder::model::{DeviceChoice, device};
-use spatial_ladder::processor::images;
+use spatial_ladder::processor::{images, sample_frames};
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -25,9 +26,18 @@ pub struct AskArgs {
     #[arg(long = "image", value_name = "FILE", required_unless_present = "video")]
     pub images: Vec<PathBuf>,
 
-    /// Folder with the frames of a video (not supported by any stage yet)
+    /// Folder with the frames of a video, in the order of their names
     #[arg(long, value_name = "DIR", conflicts_with = "images")]
     pub video: Option<PathBuf>,
+
+    /// How many frames of the folder are a second of the video. The model is shown 2 a second; a folder of chosen
+    /// frames counts as that, as for the published model
+    #[arg(long, value_name = "F", default_value_t = SHOWN_PER_SECOND, value_parser = frame_rate, requires = "video")]
+    pub fps: f32,
+
+    /// Frames that the model is shown, at most
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..), requires = "video")]
+    pub max_frames: u16,
 
     /// The question, for example "Where is the chair?"
     #[arg(long, value_name = "TEXT")]
@@ -49,6 +59,18 @@ pub struct AskArgs {
     #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = temperature)]
     pub temperature: f32,
 
+    /// Samples from the N likeliest tokens only; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub top_k: usize,
+
+    /// Samples from the likeliest tokens that together reach this probability
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = probability)]
+    pub top_p: f32,
+
+    /// Above 1, makes tokens that were said before less likely
+    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = penalty)]
+    pub repetition_penalty: f32,
+
     /// Seed for sampling
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -62,6 +84,16 @@ pub struct AskArgs {
     pub json: bool,
 }
 
+/// The frame rate that the published model was trained with.
+const SHOWN_PER_SECOND: f32 = 2.0;
+
+fn frame_rate(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if value > 0.0 && value <= 1000.0 => Ok(value),
+        _ => Err("give a number above 0, at most 1000".into()),
+    }
+}
+
 fn temperature(text: &str) -> Result<f32, String> {
     match text.parse() {
         Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
@@ -69,12 +101,34 @@ fn temperature(text: &str) -> Result<f32, String> {
     }
 }
 
-pub fn run(args: &AskArgs) -> anyhow::Result<()> {
-    if let Some(dir) = &args.video {
-        bail!("{}: video questions come with stage 2; give frames with --image for now", dir.display());
+fn probability(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("give a number above 0, at most 1".into()),
     }
+}
+
+fn penalty(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if (0.01..=100.0).contains(&value) => Ok(value),
+        _ => Err("give a number from 0.01 to 100".into()),
+    }
+}
+
+pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     // What costs nothing is checked before the model is read.
-    let pictures = args.images.iter().map(|path| images::load(path)).collect::<Result<Vec<_>, _>>()?;
+    let (pictures, rate) = match &args.video {
+        Some(dir) => {
+            let (frames, rate) =
+                shown_frames(images::load_frames(dir)?, args.fps, usize::from(args.max_frames));
+            (frames, Some(rate))
+        }
+        None => (args.images.iter().map(|path| images::load(path)).collect::<Result<Vec<_>, _>>()?, None),
+    };
+    let visuals = match rate {
+        Some(frames_per_second) => Visuals::Video { frames: &pictures, frames_per_second },
+        None => Visuals::Images(&pictures),
+    };
     let device = args.device.parse::<DeviceChoice>()?.open()?;
     let answerer = Answerer::load(&args.model, &device)?;
     log::info!("{} on {}", args.model, device::describe(&device));
@@ -87,6 +141,9 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     let generation = GenerationOptions {
         max_new_tokens: args.max_new_tokens,
         temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        repetition_penalty: args.repetition_penalty,
         seed: args.seed,
         ..Default::default()
     };
@@ -105,7 +162,7 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
             Err(_) => ControlFlow::Break(()),
         }
     };
-    let answer = answerer.ask(&pictures, &args.question, &AskOptions { prompt, generation }, stream)?;
+    let answer = answerer.ask(visuals, &args.question, &AskOptions { prompt, generation }, stream)?;
     if args.json {
         serde_json::to_writer(&mut out, &answer).context("cannot write to stdout")?;
         return writeln!(out).context("cannot write to stdout");
@@ -114,6 +171,16 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     let _ = writeln!(out);
     print_summary(&answer);
     Ok(())
+}
+
+/// The frames that the model is shown, and how many of them are a second.
+fn shown_frames(frames: Vec<RgbImage>, rate: f32, most: usize) -> (Vec<RgbImage>, f32) {
+    let total = frames.len();
+    let chosen = sample_frames(total, rate, SHOWN_PER_SECOND, [4, most], 2);
+    let shown_rate = chosen.len() as f32 / total as f32 * rate;
+    let chosen: std::collections::BTreeSet<usize> = chosen.into_iter().collect();
+    let frames = frames.into_iter().enumerate().filter(|(index, _)| chosen.contains(index));
+    (frames.map(|(_, frame)| frame).collect(), shown_rate)
 }
 
 fn print_summary(answer: &Answer) {

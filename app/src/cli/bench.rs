@@ -1,5 +1,7 @@
 //! `spatial-ladder bench`: how fast the parts are on this machine.
 
+mod model;
+
 use clap::{Args, Subcommand};
 use spatial_ladder::questions::{self, QuestionConfig};
 use spatial_ladder::render;
@@ -27,6 +29,8 @@ enum Part {
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
     },
+    /// A model of random weights: reading it, a picture, a prompt, an answer
+    Model(model::ModelArgs),
     /// Building data sets from generated rooms, with all threads
     Data {
         #[arg(long, default_value_t = 30)]
@@ -51,6 +55,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
             let measured = render::benchmark(width, height, Duration::from_secs_f64(seconds));
             show(&measured, args.json)
         }
+        Part::Model(model) => model::run(model, args.json),
         Part::Data { rooms, config } => {
             anyhow::ensure!((1..=100_000).contains(rooms), "--rooms {rooms}: 1 to 100000");
             let config = QuestionConfig::load(config)?;

@@ -1,13 +1,14 @@
 //! A model and its processor together: pictures and a question in, an answer with boxes out. The one
 //! way in which the terminal, the window and the page ask.
 
-use super::{AnswerError, Ending, GenerationOptions, GenerationTime, generate, parse};
+use super::{AnswerError, Ending, GenerationOptions, GenerationTime, Memory, generate, parse};
 use crate::model::Qwen2_5Vl;
 use crate::processor::{Encoded, Message, PixelPatches, Processor};
 use crate::samples::{GroundedBox, prompts};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use web_time::Instant;
 #[cfg(not(target_arch = "wasm32"))]
 use {
@@ -37,6 +38,23 @@ impl Prompt {
             Self::Thinking => prompts::evaluation(question, &[], true),
             Self::Raw => question.to_owned(),
         }
+    }
+}
+
+/// What a question is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Visuals<'a> {
+    Images(&'a [RgbImage]),
+    /// One video: frames of one size, and how many of them are a second.
+    Video {
+        frames: &'a [RgbImage],
+        frames_per_second: f32,
+    },
+}
+
+impl<'a> From<&'a [RgbImage]> for Visuals<'a> {
+    fn from(images: &'a [RgbImage]) -> Self {
+        Self::Images(images)
     }
 }
 
@@ -76,6 +94,9 @@ pub struct Timings {
     pub decode_s: f64,
     pub prompt_tokens: usize,
     pub new_tokens: usize,
+    /// Tokens at the start of the prompt that were remembered from the last question.
+    #[serde(default)]
+    pub remembered_tokens: usize,
 }
 
 /// A model that can be asked.
@@ -84,6 +105,7 @@ pub struct Answerer {
     pub model: Qwen2_5Vl,
     pub processor: Processor,
     load_s: f64,
+    memory: Mutex<Memory>,
 }
 
 impl Answerer {
@@ -97,7 +119,7 @@ impl Answerer {
         if known > rows {
             return Err(AnswerError::Vocabulary { tokenizer: known, model: rows });
         }
-        Ok(Self { model, processor, load_s: 0.0 })
+        Ok(Self { model, processor, load_s: 0.0, memory: Mutex::default() })
     }
 
     /// A model folder in Hugging Face form, or one of the bundled models (`tiny:ladder`, …; `tiny` is the
@@ -118,29 +140,29 @@ impl Answerer {
         Ok(Self { load_s: start.elapsed().as_secs_f64(), ..answerer })
     }
 
-    /// Asks about pictures. `on_text` hears the answer as it comes and stops it by breaking.
+    /// Asks about pictures or a video. `on_text` hears the answer as it comes and stops it by breaking.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn ask(
         &self,
-        images: &[RgbImage],
+        visuals: Visuals<'_>,
         question: &str,
         options: &AskOptions,
         mut on_text: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, AnswerError> {
         let on_text = async |text: &str| on_text(text);
-        burn::tensor::read_sync(self.ask_async(images, question, options, on_text))
+        burn::tensor::read_sync(self.ask_async(visuals, question, options, on_text))
     }
 
     /// [`Self::ask`] for the browser, where nothing may wait for the GPU.
     pub async fn ask_async(
         &self,
-        images: &[RgbImage],
+        visuals: Visuals<'_>,
         question: &str,
         options: &AskOptions,
         mut on_text: impl AsyncFnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, AnswerError> {
         let start = Instant::now();
-        let encoded = self.encode(images, question, options.prompt)?;
+        let encoded = self.encode(visuals, question, options.prompt)?;
         let prepared_s = start.elapsed().as_secs_f64();
 
         let mut generation = options.generation.clone();
@@ -151,7 +173,11 @@ impl Answerer {
             Some(text) => on_text(&text).await,
             None => ControlFlow::Continue(()),
         };
-        let (generated, time) = generate(&self.model, &[&encoded], &generation, on_token).await?;
+        // Taken out for the time of the answer: two questions at once share nothing.
+        let mut memory = std::mem::take(&mut *self.memory());
+        let generated = generate(&self.model, &[&encoded], &generation, Some(&mut memory), on_token).await;
+        *self.memory() = memory;
+        let (generated, time) = generated?;
         let mut problems = Vec::new();
         let mut token_ids = Vec::new();
         for result in generated {
@@ -164,21 +190,31 @@ impl Answerer {
         Ok(self.answer(token_ids, &encoded.images, timings, problems))
     }
 
-    /// A question with its pictures as the model takes it, the assistant's turn opened.
+    /// A question with its pictures or video as the model takes it, the assistant's turn opened.
     pub fn encode(
         &self,
-        images: &[RgbImage],
+        visuals: Visuals<'_>,
         question: &str,
         prompt: Prompt,
     ) -> Result<Encoded, AnswerError> {
-        let patches = images
-            .iter()
-            .map(|image| self.processor.image.preprocess(image))
-            .collect::<Result<Vec<_>, _>>()?;
+        let processor = &self.processor.image;
+        let patches = match visuals {
+            Visuals::Images(images) => {
+                images.iter().map(|image| processor.preprocess(image)).collect::<Result<Vec<_>, _>>()?
+            }
+            Visuals::Video { frames, frames_per_second } => {
+                vec![processor.preprocess_video(frames, frames_per_second)?]
+            }
+        };
         let message = Message::user(0..patches.len(), prompt.fill(question));
         let encoded = self.processor.encode(&[message], patches, true)?;
         let (tokens, limit) = (encoded.token_ids.len(), self.model.config().text.max_position_embeddings);
         if tokens >= limit { Err(AnswerError::TooLong { tokens, limit }) } else { Ok(encoded) }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // Whatever a thread that panicked left is only a memory of questions.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn timings(
@@ -195,6 +231,7 @@ impl Answerer {
             decode_s: time.decode_s,
             prompt_tokens,
             new_tokens,
+            remembered_tokens: time.remembered_tokens,
         }
     }
 

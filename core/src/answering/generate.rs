@@ -2,6 +2,7 @@
 //! window and the browser. It is asynchronous because a browser cannot wait for its GPU; `blocking`
 //! waits for it everywhere else.
 
+use super::memory::Memory;
 use super::sampling::Sampler;
 use crate::model::qwen2_5_vl::ModelInput;
 use crate::model::{KvCache, ModelError, Qwen2_5Vl};
@@ -20,14 +21,31 @@ pub struct GenerationOptions {
     pub top_k: usize,
     /// Only the likeliest tokens that together reach this probability; 1 for all.
     pub top_p: f32,
+    /// Above 1, tokens of the prompt and the answer become less likely (Keskar et al., arXiv 1909.05858): their logits
+    /// are divided by it where positive, multiplied where negative.
+    pub repetition_penalty: f32,
     pub seed: u64,
     /// Tokens that end an answer, besides the config's.
     pub stop_tokens: Vec<u32>,
+    /// Whether to give the log-probability of each token.
+    pub logprobs: bool,
+    /// Goes on until `max_new_tokens` whatever the model says: for measuring.
+    pub ignore_end: bool,
 }
 
 impl Default for GenerationOptions {
     fn default() -> Self {
-        Self { max_new_tokens: 512, temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0, stop_tokens: Vec::new() }
+        Self {
+            max_new_tokens: 512,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            repetition_penalty: 1.0,
+            seed: 0,
+            stop_tokens: Vec::new(),
+            logprobs: false,
+            ignore_end: false,
+        }
     }
 }
 
@@ -47,6 +65,9 @@ pub enum Ending {
 pub struct Generation {
     /// Without the token that ended it.
     pub token_ids: Vec<u32>,
+    /// Where asked for, the natural logarithm of each token's probability under the model itself: before temperature,
+    /// penalty and cuts.
+    pub logprobs: Vec<f32>,
     pub ending: Ending,
 }
 
@@ -59,11 +80,16 @@ pub struct GenerationTime {
     pub prefill_s: f64,
     /// All tokens after the first.
     pub decode_s: f64,
+    /// Tokens at the start of the prompt that were remembered and not read again.
+    pub remembered_tokens: usize,
 }
 
 /// Answers a batch of prompts. `on_token` hears of every token as `(prompt, token)`, ending tokens left
 /// out; when it breaks, everything stops at once and keeps what it has. It is asynchronous so that in a
 /// browser it can let the event loop turn, without which no message to stop would ever arrive.
+///
+/// With a `memory`, a single prompt is read as far only as it differs from the last one, and images that it knows are
+/// not encoded again.
 ///
 /// # Errors
 /// Prompts that do not fit the model.
@@ -71,44 +97,66 @@ pub async fn generate(
     model: &Qwen2_5Vl,
     prompts: &[&Encoded],
     options: &GenerationOptions,
+    memory: Option<&mut Memory>,
     mut on_token: impl AsyncFnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<(Vec<Generation>, GenerationTime), ModelError> {
     let mut time = GenerationTime::default();
     let start = Instant::now();
     let device = model.device();
     let mut input = ModelInput::batch(prompts, model.config(), &device)?;
-    let images: Vec<_> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
-    if !images.is_empty() {
-        input = input.with_images(model.encode_images(&images)?);
-        sync(&device)?;
-    }
+    let [_, width] = input.token_ids.dims();
+    let mut memory = memory.filter(|_| prompts.len() == 1);
+    let recalled = memory.as_mut().and_then(|memory| memory.recall(prompts[0], model.config()));
+    let mut cache = match recalled {
+        Some((count, cache)) => {
+            time.remembered_tokens = count;
+            input = input.after(count);
+            cache
+        }
+        None => {
+            let images: Vec<_> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
+            if !images.is_empty() {
+                input = input.with_images(match &mut memory {
+                    Some(memory) => memory.encode(model, &prompts[0].images)?,
+                    None => model.encode_images(&images)?,
+                });
+                sync(&device)?;
+            }
+            KvCache::default()
+        }
+    };
+    cache.reserve(width + options.max_new_tokens);
     time.encode_s = start.elapsed().as_secs_f64();
 
     let mut samplers: Vec<Sampler> =
-        (0..prompts.len() as u64).map(|row| Sampler::new(options, row)).collect();
-    let [_, width] = input.token_ids.dims();
-    let mut cache = KvCache::with_capacity(width + options.max_new_tokens);
-    let mut results = vec![Generation { token_ids: Vec::new(), ending: Ending::Length }; prompts.len()];
+        (0..).zip(prompts).map(|(row, prompt)| Sampler::new(options, row, &prompt.token_ids)).collect();
+    let mut results = vec![
+        Generation { token_ids: Vec::new(), logprobs: Vec::new(), ending: Ending::Length };
+        prompts.len()
+    ];
     // Prompts still running, in the order of the cache's rows, and where their next token stands.
     let mut rows: Vec<usize> = (0..prompts.len()).collect();
     let mut positions = input.next_positions.clone();
 
     let start = Instant::now();
     let hidden = last_tokens(model.hidden(&input, Some(&mut cache)), &input.lengths);
-    let mut tokens = choose(model.logits(hidden), &rows, &mut samplers).await?;
+    let mut chosen = choose(model.logits(hidden), &rows, &mut samplers).await?;
     time.prefill_s = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    let ends =
-        |token: u32| model.config().eos_token_ids.contains(&token) || options.stop_tokens.contains(&token);
+    let ends = |token: u32| {
+        let known = model.config().eos_token_ids.contains(&token) || options.stop_tokens.contains(&token);
+        known && !options.ignore_end
+    };
     'decode: for step in 1..=options.max_new_tokens {
         let mut running = Vec::with_capacity(rows.len());
-        for (place, (row, token)) in rows.iter().zip(&tokens).enumerate() {
+        for (place, (row, Chosen { token, logprob })) in rows.iter().zip(&chosen).enumerate() {
             if ends(*token) {
                 results[*row].ending = Ending::Complete;
                 continue;
             }
             results[*row].token_ids.push(*token);
+            results[*row].logprobs.extend(*logprob);
             running.push(place);
             if on_token(*row, *token).await.is_break() {
                 for row in &rows {
@@ -125,15 +173,19 @@ pub async fn generate(
         if running.len() < rows.len() {
             cache.keep_rows(&running);
             rows = running.iter().map(|place| rows[*place]).collect();
-            tokens = running.iter().map(|place| tokens[*place]).collect();
+            chosen = running.iter().map(|place| chosen[*place]).collect();
             positions = running.iter().map(|place| positions[*place]).collect();
         }
+        let tokens: Vec<u32> = chosen.iter().map(|chosen| chosen.token).collect();
         let input = ModelInput::next_tokens(&tokens, &positions, &device);
         let hidden = last_tokens(model.hidden(&input, Some(&mut cache)), &input.lengths);
-        tokens = choose(model.logits(hidden), &rows, &mut samplers).await?;
+        chosen = choose(model.logits(hidden), &rows, &mut samplers).await?;
         positions.iter_mut().for_each(|position| *position += 1);
     }
     time.decode_s = start.elapsed().as_secs_f64();
+    if let Some(memory) = memory {
+        memory.keep(prompts[0], &results[0].token_ids, cache);
+    }
     Ok((results, time))
 }
 
@@ -146,7 +198,7 @@ pub fn generate_blocking(
     mut on_token: impl FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<(Vec<Generation>, GenerationTime), ModelError> {
     let on_token = async |prompt, token| on_token(prompt, token);
-    burn::tensor::read_sync(generate(model, prompts, options, on_token))
+    burn::tensor::read_sync(generate(model, prompts, options, None, on_token))
 }
 
 /// The hidden state of each row's last real token: `[batch, tokens, hidden]` → `[batch, hidden]`.
@@ -158,21 +210,31 @@ fn last_tokens(hidden: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     hidden.reshape([batch * tokens, size]).select(0, places)
 }
 
+/// A token and, where asked for, its log-probability.
+#[derive(Debug, Clone, Copy)]
+struct Chosen {
+    token: u32,
+    logprob: Option<f32>,
+}
+
 /// One token for each row of `[batch, vocabulary]`.
-async fn choose(logits: Tensor<2>, rows: &[usize], samplers: &mut [Sampler]) -> Result<Vec<u32>, ModelError> {
-    let greedy = rows.iter().all(|row| samplers[*row].is_greedy());
+async fn choose(
+    logits: Tensor<2>,
+    rows: &[usize],
+    samplers: &mut [Sampler],
+) -> Result<Vec<Chosen>, ModelError> {
     let vocabulary = logits.dims()[1];
-    if greedy {
+    if rows.iter().all(|row| samplers[*row].takes_the_largest()) {
         let data = logits.argmax(1).into_data_async().await.map_err(failed)?;
-        return Ok(data.iter::<i64>().map(|id| id as u32).collect());
+        return Ok(data.iter::<i64>().map(|id| Chosen { token: id as u32, logprob: None }).collect());
     }
     let data = logits.into_data_async().await.map_err(failed)?;
     let logits: Vec<f32> = data.iter::<f32>().collect();
-    Ok(rows
-        .iter()
-        .zip(logits.chunks_exact(vocabulary))
-        .map(|(row, logits)| samplers[*row].choose(logits))
-        .collect())
+    let choose = |(row, logits): (&usize, &[f32])| {
+        let (token, logprob) = samplers[*row].choose(logits);
+        Chosen { token, logprob }
+    };
+    Ok(rows.iter().zip(logits.chunks_exact(vocabulary)).map(choose).collect())
 }
 
 /// So that the time of one phase is not counted in the next. Browsers cannot wait; there the phases blur.

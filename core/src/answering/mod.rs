@@ -1,16 +1,20 @@
 //! Answers: generation (one prompt or many, streamed, cancellable) and what an answer's text means.
 
 mod answerer;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod benchmark;
 mod generate;
+mod memory;
 pub mod parse;
 mod sampling;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use answerer::generate_batch;
-pub use answerer::{Answer, Answerer, AskOptions, Prompt, Timings};
+pub use answerer::{Answer, Answerer, AskOptions, Prompt, Timings, Visuals};
 #[cfg(not(target_arch = "wasm32"))]
 pub use generate::generate_blocking;
 pub use generate::{Ending, Generation, GenerationOptions, GenerationTime, generate};
+pub use memory::Memory;
 
 use crate::model::ModelError;
 use crate::processor::ProcessorError;

@@ -3,6 +3,7 @@
 use super::GenerationOptions;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
 
 /// Chooses the tokens of one answer. Its random numbers depend on the seed and on the answer's number in
 /// the batch only.
@@ -10,22 +11,58 @@ pub struct Sampler {
     temperature: f32,
     top_k: usize,
     top_p: f32,
+    repetition_penalty: f32,
+    logprobs: bool,
+    /// Tokens of prompt and answer, where these are penalized.
+    seen: HashSet<u32>,
     rng: ChaCha8Rng,
 }
 
 impl Sampler {
-    pub fn new(options: &GenerationOptions, stream: u64) -> Self {
+    pub fn new(options: &GenerationOptions, stream: u64, prompt: &[u32]) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         rng.set_stream(stream);
-        Self { temperature: options.temperature, top_k: options.top_k, top_p: options.top_p, rng }
+        let penalizes = options.repetition_penalty != 1.0;
+        Self {
+            temperature: options.temperature,
+            top_k: options.top_k,
+            top_p: options.top_p,
+            repetition_penalty: options.repetition_penalty,
+            logprobs: options.logprobs,
+            seen: if penalizes { prompt.iter().copied().collect() } else { HashSet::new() },
+            rng,
+        }
     }
 
-    pub fn is_greedy(&self) -> bool {
+    /// Whether the token is the one with the largest logit, and nothing more is asked for.
+    pub fn takes_the_largest(&self) -> bool {
+        self.is_greedy() && !self.logprobs && self.repetition_penalty == 1.0
+    }
+
+    fn is_greedy(&self) -> bool {
         self.temperature <= 0.0 || self.top_k == 1
     }
 
-    /// The next token, from one logit for each token of the vocabulary.
-    pub fn choose(&mut self, logits: &[f32]) -> u32 {
+    /// The next token, from one logit for each token of the vocabulary, and its log-probability where asked for.
+    pub fn choose(&mut self, logits: &[f32]) -> (u32, Option<f32>) {
+        let token = if self.repetition_penalty == 1.0 {
+            self.pick(logits)
+        } else {
+            let mut penalized = logits.to_vec();
+            for token in &self.seen {
+                if let Some(logit) = penalized.get_mut(*token as usize) {
+                    let penalty = self.repetition_penalty;
+                    *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+                }
+            }
+            let token = self.pick(&penalized);
+            self.seen.insert(token);
+            token
+        };
+        (token, self.logprobs.then(|| log_probability(logits, token)))
+    }
+
+    fn pick(&mut self, logits: &[f32]) -> u32 {
         let mut order: Vec<u32> = (0..logits.len() as u32).collect();
         let by_logit = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]);
         if self.is_greedy() {
@@ -60,6 +97,13 @@ impl Sampler {
     }
 }
 
+/// `ln softmax(logits)[token]`, added up in f64.
+fn log_probability(logits: &[f32], token: u32) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|logit| libm::exp(f64::from(logit - largest))).sum();
+    logits.get(token as usize).map_or(f32::NAN, |logit| (f64::from(logit - largest) - libm::log(sum)) as f32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,10 +111,10 @@ mod tests {
     const LOGITS: [f32; 5] = [0.0, 3.0, 1.0, 2.0, -1.0];
 
     fn counts(options: GenerationOptions) -> [usize; 5] {
-        let mut sampler = Sampler::new(&options, 0);
+        let mut sampler = Sampler::new(&options, 0, &[]);
         let mut counts = [0; 5];
         for _ in 0..4000 {
-            counts[sampler.choose(&LOGITS) as usize] += 1;
+            counts[sampler.choose(&LOGITS).0 as usize] += 1;
         }
         counts
     }
@@ -97,6 +141,21 @@ mod tests {
         // The likeliest holds 64 %, the first two 88 %.
         let nucleus = counts(GenerationOptions { temperature: 1.0, top_p: 0.8, ..Default::default() });
         assert!(nucleus[3] > 0 && nucleus[0] + nucleus[2] + nucleus[4] == 0, "{nucleus:?}");
+    }
+
+    #[test]
+    fn what_was_said_becomes_less_likely() {
+        let options = GenerationOptions { repetition_penalty: 2.0, logprobs: true, ..Default::default() };
+        // The prompt held token 1, the likeliest by itself.
+        let mut sampler = Sampler::new(&options, 0, &[1]);
+        let chosen: Vec<(u32, Option<f32>)> = (0..3).map(|_| sampler.choose(&LOGITS)).collect();
+        // 3 / 2 < 2; then 3 / 2 > 2 / 2.
+        assert_eq!(chosen.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [3, 1, 1]);
+        let total: f32 = LOGITS.iter().map(|x| x.exp()).sum();
+        for (token, logprob) in chosen {
+            let expected = LOGITS[token as usize] - total.ln();
+            assert!((logprob.unwrap() - expected).abs() < 1e-5);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub enum Role {
 /// A part of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Index into the images given to [`Processor::encode`](super::Processor::encode).
+    /// Index into the images and videos given to [`Processor::encode`](super::Processor::encode).
     Image(usize),
     Text(String),
 }

@@ -48,6 +48,24 @@ pub enum ProcessorError {
     #[error("an image of {width}x{height} pixels has no content")]
     EmptyImage { width: u32, height: u32 },
 
+    #[error(
+        "{}: the folder holds no pictures; give a folder with the frames of a video as JPEG, PNG or WebP files",
+        .dir.display()
+    )]
+    NoFrames { dir: PathBuf },
+
+    #[error("the video has no frames")]
+    EmptyVideo,
+
+    #[error("a video of {frames_per_second} frames a second cannot be shown; the rate must be above 0")]
+    FrameRate { frames_per_second: f32 },
+
+    #[error(
+        "frame {} of the video is {}x{} pixels, the first {}x{}; all frames must have one size",
+        .index + 1, .found.0, .found.1, .expected.0, .expected.1
+    )]
+    FrameSize { index: usize, expected: (u32, u32), found: (u32, u32) },
+
     #[error("a message shows image {index} (counting from 0), but {count} images were given")]
     NoSuchImage { index: usize, count: usize },
 

@@ -50,6 +50,46 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage, ProcessorError> {
     Ok(to_rgb(picture))
 }
 
+/// Reads the frames of a video from a folder: all its JPEG, PNG and WebP files, in the order of their names, numbers in
+/// them by value (`2.jpg` before `10.jpg`).
+///
+/// # Errors
+/// The folder cannot be read, holds no picture, or holds a damaged one.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn load_frames(dir: &Path) -> Result<Vec<RgbImage>, ProcessorError> {
+    let io = |source| ProcessorError::ImageFile { path: dir.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if extension.is_some_and(|e| ["jpg", "jpeg", "png", "webp"].contains(&e.to_lowercase().as_str())) {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(ProcessorError::NoFrames { dir: dir.to_owned() });
+    }
+    paths.sort_by_cached_key(|path| name_parts(&path.to_string_lossy()));
+    paths.iter().map(|path| load(path)).collect()
+}
+
+/// The text and the numbers of a name in turn: names compare by these as people would sort them.
+#[cfg(not(target_arch = "wasm32"))]
+fn name_parts(name: &str) -> Vec<(String, u64, String)> {
+    let mut parts = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let text = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (before, after) = rest.split_at(text);
+        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        let (number, after) = after.split_at(digits);
+        // The digits themselves keep `01` and `1` apart, and numbers too large to read in some order.
+        parts.push((before.to_owned(), number.parse().unwrap_or(u64::MAX), number.to_owned()));
+        rest = after;
+    }
+    parts
+}
+
 /// Whether a JPEG has its end marker. The decoder fills up a truncated one with grey without a word.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     // Walk over the header's segments, which may hold a whole thumbnail with an end marker of its own.

@@ -14,7 +14,7 @@ mod tokenizer;
 
 pub use chat::{Content, Message, Role};
 pub use error::ProcessorError;
-pub use preprocess::{ImageProcessor, PixelPatches, smart_resize};
+pub use preprocess::{ImageProcessor, PixelPatches, sample_frames, smart_resize};
 pub use tokenizer::{SpecialTokens, TokenStream, Tokenizer};
 
 use std::ops::Range;
@@ -24,7 +24,7 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encoded {
     pub token_ids: Vec<u32>,
-    /// In the order in which their `<|image_pad|>` runs stand in `token_ids`.
+    /// Images and videos, in the order in which their runs of `<|image_pad|>` or `<|video_pad|>` stand in `token_ids`.
     pub images: Vec<PixelPatches>,
     /// Where the assistant speaks, each turn with its `<|im_end|>`: what an answer-only loss counts.
     pub answer_spans: Vec<Range<usize>>,
@@ -41,9 +41,13 @@ pub struct Processor {
 
 const TOKENIZER_FILE: &str = "tokenizer.json";
 const PREPROCESSOR_FILE: &str = "preprocessor_config.json";
+const VIDEO_PREPROCESSOR_FILE: &str = "video_preprocessor_config.json";
+/// What transformers 5 writes in place of these two.
+const PROCESSOR_FILE: &str = "processor_config.json";
 
 /// What transformers and vLLM want beside the two files above, or can do without.
-const COMPANION_FILES: [&str; 6] = [
+const COMPANION_FILES: [&str; 7] = [
+    VIDEO_PREPROCESSOR_FILE,
     "tokenizer_config.json",
     "chat_template.jinja",
     "chat_template.json",
@@ -88,9 +92,9 @@ impl Processor {
             let path = dir.join(name);
             std::fs::read(&path).map_err(|source| ProcessorError::ModelFile { path, source })
         };
-        let path_of = |name: &str| dir.join(name).display().to_string();
-        let tokenizer = Tokenizer::from_bytes(&read(TOKENIZER_FILE)?, &path_of(TOKENIZER_FILE))?;
-        let image = ImageProcessor::from_bytes(&read(PREPROCESSOR_FILE)?, &path_of(PREPROCESSOR_FILE))?;
+        let path = dir.join(TOKENIZER_FILE).display().to_string();
+        let tokenizer = Tokenizer::from_bytes(&read(TOKENIZER_FILE)?, &path)?;
+        let image = load_image_processor(dir)?;
         let mut companions = Vec::new();
         for name in COMPANION_FILES {
             if dir.join(name).is_file() {
@@ -114,7 +118,8 @@ impl Processor {
     }
 
     /// Puts a conversation into the model's words. Without a system message first, the model's usual one
-    /// is put there; each image becomes as many `<|image_pad|>` as it has merged patches.
+    /// is put there; each image becomes as many `<|image_pad|>` as it has merged patches, a video as many
+    /// `<|video_pad|>`.
     /// `add_generation_prompt` opens the assistant's turn at the end.
     ///
     /// Text is taken as text: a `<|im_end|>` that a user types is not the end of the turn.
@@ -138,7 +143,8 @@ impl Processor {
                     };
                     encoder.special(special.vision_start)?;
                     let count = self.image.merged_tokens(patches.grid_thw);
-                    encoder.repeat(special.image_pad, count)?;
+                    let pad = if patches.is_video() { special.video_pad } else { special.image_pad };
+                    encoder.repeat(pad, count)?;
                     encoder.special(special.vision_end)?;
                     shown.push(index);
                 }
@@ -163,6 +169,34 @@ impl Processor {
     /// The text of these tokens, special tokens left out, bytes that are no UTF-8 as U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         self.tokenizer.decode(ids)
+    }
+}
+
+/// From `preprocessor_config.json`, with `video_preprocessor_config.json` where there is one, or from
+/// `processor_config.json`, which holds both.
+fn load_image_processor(dir: &Path) -> Result<ImageProcessor, ProcessorError> {
+    let [image, video, both] =
+        [PREPROCESSOR_FILE, VIDEO_PREPROCESSOR_FILE, PROCESSOR_FILE].map(|name| dir.join(name));
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| ProcessorError::ModelFile { path: path.to_owned(), source })
+    };
+    if !image.is_file() && both.is_file() {
+        let origin = both.display().to_string();
+        let wrong = |reason: String| ProcessorError::ImageConfig { origin: origin.clone(), reason };
+        let config: serde_json::Value = serde_json::from_slice(&read(&both)?)
+            .map_err(|error| wrong(format!("not valid JSON: {error}")))?;
+        let part = |name: &str| config.get(name).map(|part| part.to_string().into_bytes());
+        let image = part("image_processor").ok_or_else(|| wrong("it has no image_processor".to_owned()))?;
+        let processor = ImageProcessor::from_bytes(&image, &origin)?;
+        return match part("video_processor") {
+            Some(video) => processor.with_video_config(&video, &origin),
+            None => Ok(processor),
+        };
+    }
+    let processor = ImageProcessor::from_bytes(&read(&image)?, &image.display().to_string())?;
+    match video.is_file() {
+        true => processor.with_video_config(&read(&video)?, &video.display().to_string()),
+        false => Ok(processor),
     }
 }
 

@@ -6,7 +6,7 @@ use super::resize::resize_rgb;
 use image::RgbImage;
 use serde_json::{Map, Value};
 
-/// One image (or video) as the vision tower takes it.
+/// One image or video as the vision tower takes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PixelPatches {
     /// `[t * h * w, channels * temporal_patch * patch * patch]`, row-major, patches in the order of the
@@ -14,6 +14,8 @@ pub struct PixelPatches {
     pub data: Vec<f32>,
     /// Patches in time, down and across: `[t, h, w]`.
     pub grid_thw: [usize; 3],
+    /// Of a video, seconds from one patch in time to the next (`second_per_grid_ts`); `None` for an image.
+    pub seconds_per_grid: Option<f32>,
     /// Width and height of the picture as given, in pixels, upright.
     pub original_size: (u32, u32),
     /// Width and height the model sees, in pixels; its boxes are in this frame.
@@ -21,11 +23,19 @@ pub struct PixelPatches {
 }
 
 impl PixelPatches {
+    pub fn is_video(&self) -> bool {
+        self.seconds_per_grid.is_some()
+    }
+
     /// Between the picture as given and the picture the model sees.
     pub fn box_frames(&self) -> BoxFrames {
         BoxFrames { original: self.original_size, resized: self.resized_size }
     }
 }
+
+/// Most pixels of a video's frame where no file says otherwise: 768 merged patches, as in transformers'
+/// `Qwen2VLVideoProcessor`.
+const VIDEO_MAX_PIXELS: u64 = 768 * 28 * 28;
 
 /// How pictures are prepared: the contents of a `preprocessor_config.json`.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +44,9 @@ pub struct ImageProcessor {
     pub min_pixels: u64,
     /// … and shrunk to at most this many.
     pub max_pixels: u64,
+    /// The same for each frame of a video.
+    pub video_min_pixels: u64,
+    pub video_max_pixels: u64,
     /// Side of a patch in pixels.
     pub patch_size: usize,
     /// Frames in a patch; a still picture is repeated.
@@ -112,18 +125,7 @@ impl ImageProcessor {
             return Err(wrong(format!("rescale_factor must be 1/255, not {factor}")));
         }
 
-        // min_pixels and max_pixels go before the newer `size`, as in the reference.
-        let empty = Map::new();
-        let size = Fields(fields.get("size").and_then(Value::as_object).unwrap_or(&empty));
-        let pixels = |old: &str, new: &str, default: u64| match config.whole(old, 1 << 40)? {
-            Some(value) => Ok(value),
-            None => Ok(size.whole(new, 1 << 40)?.unwrap_or(default)),
-        };
-        let min_pixels = pixels("min_pixels", "shortest_edge", 56 * 56).map_err(wrong)?;
-        let max_pixels = pixels("max_pixels", "longest_edge", 1280 * 28 * 28).map_err(wrong)?;
-        if min_pixels > max_pixels {
-            return Err(wrong(format!("min_pixels ({min_pixels}) is above max_pixels ({max_pixels})")));
-        }
+        let [min_pixels, max_pixels] = config.pixels([56 * 56, 1280 * 28 * 28]).map_err(wrong)?;
         let side = |name: &str, default: usize| match config.whole(name, 1024) {
             Ok(value) => Ok(value.map_or(default, |value| value as usize)),
             Err(reason) => Err(wrong(reason)),
@@ -131,6 +133,8 @@ impl ImageProcessor {
         Ok(Self {
             min_pixels,
             max_pixels,
+            video_min_pixels: min_pixels,
+            video_max_pixels: max_pixels.min(VIDEO_MAX_PIXELS).max(min_pixels),
             patch_size: side("patch_size", 14)?,
             temporal_patch_size: side("temporal_patch_size", 2)?,
             merge_size: side("merge_size", 2)?,
@@ -144,6 +148,16 @@ impl ImageProcessor {
             },
             others: fields,
         })
+    }
+
+    /// With the limits for videos that a `video_preprocessor_config.json` gives; `origin` names it in errors.
+    pub fn with_video_config(self, json: &[u8], origin: &str) -> Result<Self, ProcessorError> {
+        let wrong = |reason: String| ProcessorError::ImageConfig { origin: origin.to_owned(), reason };
+        let fields: Map<String, Value> =
+            serde_json::from_slice(json).map_err(|error| wrong(format!("not valid JSON: {error}")))?;
+        let unsaid = [128 * 28 * 28, VIDEO_MAX_PIXELS];
+        let [video_min_pixels, video_max_pixels] = Fields(&fields).pixels(unsaid).map_err(wrong)?;
+        Ok(Self { video_min_pixels, video_max_pixels, ..self })
     }
 
     /// The `preprocessor_config.json` of this processor.
@@ -182,35 +196,71 @@ impl ImageProcessor {
     pub fn preprocess(&self, image: &RgbImage) -> Result<PixelPatches, ProcessorError> {
         let original_size = image.dimensions();
         let resized_size = self.resized_size(original_size)?;
-        let as_usize = |(width, height): (u32, u32)| (width as usize, height as usize);
-        let (width, height) = as_usize(resized_size);
-        let pixels = resize_rgb(image.as_raw(), as_usize(original_size), (width, height));
+        let frame = resized(image, resized_size);
+        let (data, grid_thw) = self.patches(&[frame], resized_size);
+        Ok(PixelPatches { data, grid_thw, seconds_per_grid: None, original_size, resized_size })
+    }
 
-        let (patch, merge) = (self.patch_size, self.merge_size);
-        let (grid_h, grid_w) = (height / patch, width / patch);
+    /// The same for the frames of a video, shown at `frames_per_second`. The last frame is repeated until the patches
+    /// in time are full.
+    ///
+    /// # Errors
+    /// No frames, frames of different sizes, or a rate that is not above 0.
+    pub fn preprocess_video(
+        &self,
+        frames: &[RgbImage],
+        frames_per_second: f32,
+    ) -> Result<PixelPatches, ProcessorError> {
+        let Some(first) = frames.first() else {
+            return Err(ProcessorError::EmptyVideo);
+        };
+        if !(frames_per_second.is_finite() && frames_per_second > 0.0) {
+            return Err(ProcessorError::FrameRate { frames_per_second });
+        }
+        let original_size = first.dimensions();
+        if let Some(index) = frames.iter().position(|frame| frame.dimensions() != original_size) {
+            let (expected, found) = (original_size, frames[index].dimensions());
+            return Err(ProcessorError::FrameSize { index, expected, found });
+        }
+        let limits = (self.video_min_pixels, self.video_max_pixels);
+        let resized_size = smart_resize(original_size, self.factor(), limits.0, limits.1)?;
+        let frames: Vec<Vec<u8>> = frames.iter().map(|frame| resized(frame, resized_size)).collect();
+        let (data, grid_thw) = self.patches(&frames, resized_size);
+        let seconds_per_grid = Some(self.temporal_patch_size as f32 / frames_per_second);
+        Ok(PixelPatches { data, grid_thw, seconds_per_grid, original_size, resized_size })
+    }
+
+    /// Frames of this size, normalized and cut into patches, and the grid of these.
+    fn patches(&self, frames: &[Vec<u8>], (width, height): (u32, u32)) -> (Vec<f32>, [usize; 3]) {
+        let (width, height) = (width as usize, height as usize);
+        let (patch, merge, depth) = (self.patch_size, self.merge_size, self.temporal_patch_size);
+        let (grid_t, grid_h, grid_w) = (frames.len().div_ceil(depth), height / patch, width / patch);
         let normalized = self.normalization_table();
-        let mut data = Vec::with_capacity(pixels.len() * self.temporal_patch_size);
-        for block in 0..(grid_h / merge) * (grid_w / merge) {
-            let block_row = block / (grid_w / merge) * merge;
-            let block_column = block % (grid_w / merge) * merge;
-            for within in 0..merge * merge {
-                let top = (block_row + within / merge) * patch;
-                let left = (block_column + within % merge) * patch;
-                for (channel, table) in normalized.iter().enumerate() {
-                    let start = data.len();
-                    for y in top..top + patch {
-                        let row = &pixels[(y * width + left) * 3..(y * width + left + patch) * 3];
-                        data.extend(row[channel..].iter().step_by(3).map(|&v| table[v as usize]));
-                    }
-                    // A still picture is a video whose frames are all the same.
-                    let end = data.len();
-                    for _ in 1..self.temporal_patch_size {
-                        data.extend_from_within(start..end);
+        let mut data = Vec::with_capacity(grid_t * depth * 3 * width * height);
+        for group in frames.chunks(depth) {
+            for block in 0..(grid_h / merge) * (grid_w / merge) {
+                let block_row = block / (grid_w / merge) * merge;
+                let block_column = block % (grid_w / merge) * merge;
+                for within in 0..merge * merge {
+                    let top = (block_row + within / merge) * patch;
+                    let left = (block_column + within % merge) * patch;
+                    for (channel, table) in normalized.iter().enumerate() {
+                        for frame in group {
+                            for y in top..top + patch {
+                                let row = &frame[(y * width + left) * 3..(y * width + left + patch) * 3];
+                                data.extend(row[channel..].iter().step_by(3).map(|&v| table[v as usize]));
+                            }
+                        }
+                        // A still picture is a video whose frames are all the same.
+                        let last = data.len() - patch * patch;
+                        for _ in group.len()..depth {
+                            data.extend_from_within(last..last + patch * patch);
+                        }
                     }
                 }
             }
         }
-        Ok(PixelPatches { data, grid_thw: [1, grid_h, grid_w], original_size, resized_size })
+        (data, [grid_t, grid_h, grid_w])
     }
 
     /// For each channel, what each of the 256 byte values becomes.
@@ -222,6 +272,30 @@ impl ImageProcessor {
             std::array::from_fn(|value| (value as f32 - mean) / std)
         })
     }
+}
+
+/// The pixels of a picture at another size.
+fn resized(image: &RgbImage, size: (u32, u32)) -> Vec<u8> {
+    let as_usize = |(width, height): (u32, u32)| (width as usize, height as usize);
+    resize_rgb(image.as_raw(), as_usize(image.dimensions()), as_usize(size))
+}
+
+/// Which frames of a video the model is shown: as `sample_frames` of transformers' `Qwen2VLVideoProcessor`, evenly from
+/// the first on, so that about `target` of them make a second, at least `fewest` and at most `most`, a multiple of
+/// `depth`.
+pub fn sample_frames(
+    total: usize,
+    rate: f32,
+    target: f32,
+    [fewest, most]: [usize; 2],
+    depth: usize,
+) -> Vec<usize> {
+    let depth = depth.max(1);
+    let most = most.min(total) / depth * depth;
+    let wanted = (total as f64 / f64::from(rate) * f64::from(target)).max(fewest as f64).min(most as f64);
+    // Fewer frames than fill one patch: all of them.
+    let count = if most == 0 { total } else { (wanted as usize / depth * depth).max(depth) };
+    (0..count).map(|index| (index as f64 * (total as f64 / count as f64)) as usize).collect()
 }
 
 /// Typed access to a JSON object, with errors that name the field.
@@ -238,6 +312,23 @@ impl Fields<'_> {
                 .map(Some)
                 .ok_or_else(|| format!("{name} must be a whole number from 1 to {limit}, not {value}")),
         }
+    }
+
+    /// The fewest and the most pixels. `min_pixels` and `max_pixels` go before the newer `size`, as in the reference.
+    fn pixels(&self, unsaid: [u64; 2]) -> Result<[u64; 2], String> {
+        const MOST: u64 = 1 << 40;
+        let empty = Map::new();
+        let size = Fields(self.0.get("size").and_then(Value::as_object).unwrap_or(&empty));
+        let either = |old: &str, new: &str, unsaid: u64| match self.whole(old, MOST)? {
+            Some(value) => Ok::<u64, String>(value),
+            None => Ok(size.whole(new, MOST)?.unwrap_or(unsaid)),
+        };
+        let fewest = either("min_pixels", "shortest_edge", unsaid[0])?;
+        let most = either("max_pixels", "longest_edge", unsaid[1])?;
+        if fewest > most {
+            return Err(format!("min_pixels ({fewest}) is above max_pixels ({most})"));
+        }
+        Ok([fewest, most])
     }
 
     fn rgb(&self, name: &str, default: [f32; 3]) -> Result<[f32; 3], String> {
@@ -297,6 +388,27 @@ mod tests {
             let error = config(json).unwrap_err().to_string();
             assert!(error.contains(word) && error.contains("test.json"), "{error}");
         }
+    }
+
+    #[test]
+    fn frames_fill_patches_in_time() {
+        let processor = config(r#"{"min_pixels": 784, "max_pixels": 38400}"#).unwrap();
+        let frames: Vec<_> =
+            [10_u8, 20, 30].map(|grey| RgbImage::from_pixel(56, 28, image::Rgb([grey; 3]))).into();
+        let video = processor.preprocess_video(&frames, 2.0).unwrap();
+        assert_eq!((video.grid_thw, video.seconds_per_grid), ([2, 2, 4], Some(1.0)));
+        let still = |grey: &RgbImage| processor.preprocess(grey).unwrap().data[0];
+        // The first and last number of red in the first patch of each group: two frames, then one twice.
+        let patch = 3 * 2 * 14 * 14;
+        let ends = |start: usize| (video.data[start], video.data[start + 2 * 14 * 14 - 1]);
+        assert_eq!(ends(0), (still(&frames[0]), still(&frames[1])));
+        assert_eq!(ends(8 * patch), (still(&frames[2]), still(&frames[2])));
+
+        let wrong =
+            |frames: &[RgbImage], rate| processor.preprocess_video(frames, rate).unwrap_err().to_string();
+        assert!(wrong(&[], 2.0).contains("no frames"));
+        assert!(wrong(&frames, 0.0).contains("above 0"));
+        assert!(wrong(&[frames[0].clone(), RgbImage::new(28, 28)], 2.0).contains("frame 2"));
     }
 
     #[test]

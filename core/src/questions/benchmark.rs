@@ -49,13 +49,6 @@ pub fn benchmark(rooms: usize, config: &QuestionConfig, scratch: &Path) -> Resul
         scenes_per_second: rate(scenes),
         images_per_second: rate(images),
         questions_per_second: rate(questions),
-        peak_memory_mib: peak_memory_mib(),
+        peak_memory_mib: crate::measure::peak_memory_mib(),
     })
-}
-
-/// Linux tells in `/proc/self/status`, in KiB.
-fn peak_memory_mib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()? / 1024.0)
 }

@@ -1,7 +1,7 @@
 //! Answers from a real model, in this process.
 
 use super::engine::{Engine, Progress, Question};
-use spatial_ladder::answering::{Answerer, AskOptions, GenerationOptions};
+use spatial_ladder::answering::{Answerer, AskOptions, GenerationOptions, Visuals};
 use spatial_ladder::model::{DeviceChoice, device};
 use spatial_ladder::processor::images;
 use std::ops::ControlFlow;
@@ -62,7 +62,7 @@ impl ModelEngine {
         let generation =
             GenerationOptions { max_new_tokens: question.max_new_tokens, ..GenerationOptions::default() };
         let options = AskOptions { generation, ..AskOptions::default() };
-        let mut answer = answerer.ask(&[picture], &question.text, &options, |text| {
+        let mut answer = answerer.ask(Visuals::Images(&[picture]), &question.text, &options, |text| {
             if stop.load(Ordering::Relaxed) {
                 return ControlFlow::Break(());
             }

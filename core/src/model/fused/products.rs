@@ -68,24 +68,30 @@ impl WeightRows for Bf16Rows<'_> {
 
     #[inline(always)]
     fn dots<const R: usize>(&self, output: usize, x: &[&[f32]; R]) -> [f32; R] {
-        const LANES: usize = 32;
         let row = self.row(output);
-        let mut sums = [[0.0_f32; LANES]; R];
-        let whole = row.len() / LANES * LANES;
-        for start in (0..whole).step_by(LANES) {
-            let weights: [f32; LANES] = std::array::from_fn(|lane| widen(row[start + lane]));
-            for (sums, x) in sums.iter_mut().zip(x) {
-                let x = &x[start..start + LANES];
-                for lane in 0..LANES {
-                    sums[lane] += weights[lane] * x[lane];
-                }
-            }
+        #[cfg(target_arch = "x86_64")]
+        if avx512::is_there() {
+            // SAFETY: the machine has these instructions; a row of `x` is as long as one of the weights.
+            return unsafe { avx512::dots(row, x) };
         }
-        std::array::from_fn(|r| {
-            let rest: f32 = (whole..row.len()).map(|i| widen(row[i]) * x[r][i]).sum();
-            sums[r].iter().sum::<f32>() + rest
-        })
+        std::array::from_fn(|r| dot(row, x[r]))
     }
+}
+
+/// `Σ weights[i] x[i]`, in sixteen sums so that it vectorizes.
+#[inline(always)]
+fn dot(weights: &[u16], x: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0_f32; LANES];
+    let (weight_lanes, x_lanes) = (weights.chunks_exact(LANES), x.chunks_exact(LANES));
+    let rest = weight_lanes.remainder().iter().zip(x_lanes.remainder());
+    let rest: f32 = rest.map(|(weight, x)| widen(*weight) * x).sum();
+    for (weights, x) in weight_lanes.zip(x_lanes) {
+        for lane in 0..LANES {
+            sums[lane] += widen(weights[lane]) * x[lane];
+        }
+    }
+    sums.iter().sum::<f32>() + rest
 }
 
 #[inline(always)]
@@ -133,7 +139,7 @@ fn few_rows(x: &[f32], weight: &impl WeightRows, rows: usize, out: &mut [f32]) {
     for_pieces(&mut transposed, OUTPUTS * rows, |first, piece| {
         let first = first / rows;
         let row = |r: usize| &x[r * inputs..(r + 1) * inputs];
-        widest(|| {
+        vectorized(|| {
             for (index, out) in piece.chunks_exact_mut(rows).enumerate() {
                 let output = first + index;
                 match rows {
@@ -154,28 +160,6 @@ fn few_rows(x: &[f32], weight: &impl WeightRows, rows: usize, out: &mut [f32]) {
             out[row * outputs + output] = *sum;
         }
     }
-}
-
-/// Like [`vectorized`], with vectors of 512 bits where there are some: these loops only load, widen and add.
-#[inline(always)]
-fn widest<R>(work: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
-        fn wide<R>(work: impl FnOnce() -> R) -> R {
-            work()
-        }
-        if std::arch::is_x86_feature_detected!("avx512f")
-            && std::arch::is_x86_feature_detected!("avx512bw")
-            && std::arch::is_x86_feature_detected!("avx512vl")
-            && std::arch::is_x86_feature_detected!("avx512dq")
-            && std::arch::is_x86_feature_detected!("fma")
-        {
-            // SAFETY: the machine has what the function was compiled for.
-            return unsafe { wide(work) };
-        }
-    }
-    vectorized(work)
 }
 
 /// Where several threads write parts of one matrix that do not overlap.
@@ -238,8 +222,8 @@ pub(super) fn many_rows(x: &[f32], weight: &impl WeightRows, rows: usize, out: &
 /// Matrix products on machines that multiply pairs of bfloat16.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::{Shared, WeightRows, round, widest};
-    use crate::model::fused::parallel::{for_each, for_pieces};
+    use super::{Shared, WeightRows, round, widen};
+    use crate::model::fused::parallel::{for_each, for_pieces, vectorized};
     use std::arch::x86_64::*;
     use std::ops::Range;
 
@@ -294,13 +278,42 @@ mod avx512 {
         });
     }
 
+    /// The products of a row of weights with rows of activations of the same length.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+    pub fn dots<const R: usize>(weights: &[u16], x: &[&[f32]; R]) -> [f32; R] {
+        const STEP: usize = 64;
+        debug_assert!(x.iter().all(|x| x.len() >= weights.len()));
+        let whole = weights.len() / STEP * STEP;
+        // Four sums for each row hide the time that an addition takes.
+        let mut sums = [[_mm512_setzero_ps(); 4]; R];
+        for start in (0..whole).step_by(STEP) {
+            for part in 0..4 {
+                let from = start + 16 * part;
+                // SAFETY: `from + 16` is at most `whole`, which no slice is shorter than.
+                unsafe {
+                    let narrow = _mm256_loadu_si256(weights.as_ptr().add(from).cast());
+                    let wide = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)));
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        let x = _mm512_loadu_ps(x.as_ptr().add(from));
+                        sums[part] = _mm512_fmadd_ps(wide, x, sums[part]);
+                    }
+                }
+            }
+        }
+        std::array::from_fn(|r| {
+            let rest: f32 = (whole..weights.len()).map(|i| widen(weights[i]) * x[r][i]).sum();
+            let [a, b, c, d] = sums[r];
+            _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d))) + rest
+        })
+    }
+
     /// For each tile of rows its pairs of inputs, one pair of each row after the other; missing rows are zero.
     fn pack_rows(x: &[f32], rows: usize, inputs: usize) -> Vec<u32> {
         let pairs = inputs / 2;
         let mut packed = vec![0_u32; rows.div_ceil(TILE_ROWS) * pairs * TILE_ROWS];
         for_pieces(&mut packed, pairs * TILE_ROWS, |first, piece: &mut [u32]| {
             let start = first / pairs;
-            widest(|| {
+            vectorized(|| {
                 for row in 0..TILE_ROWS.min(rows - start) {
                     let x = &x[(start + row) * inputs..(start + row + 1) * inputs];
                     for (pair, x) in x.chunks_exact(2).enumerate() {

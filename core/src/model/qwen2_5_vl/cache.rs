@@ -33,6 +33,21 @@ impl KvCache {
         self.len == 0
     }
 
+    /// Makes room for this many columns, as they are needed.
+    pub fn reserve(&mut self, capacity: usize) {
+        self.capacity = self.capacity.max(capacity);
+    }
+
+    /// Forgets all columns but the first `len`.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        let cut = |gaps: &Vec<Range<usize>>| {
+            let within = gaps.iter().filter(|gap| gap.start < len);
+            within.map(|gap| gap.start..gap.end.min(len)).collect()
+        };
+        self.gaps = self.gaps.iter().map(cut).collect();
+    }
+
     /// Keeps only these rows of the batch, in this order.
     pub fn keep_rows(&mut self, rows: &[usize]) {
         if !self.gaps.is_empty() {

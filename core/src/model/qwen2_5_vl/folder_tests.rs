@@ -181,6 +181,7 @@ fn images_and_tokens_have_to_match() {
     let model = Qwen2_5Vl::init(&small(), None, 0, &Device::flex()).unwrap();
     let image = PixelPatches {
         data: vec![0.5; 16 * model.config().vision.patch_len()],
+        seconds_per_grid: None,
         grid_thw: [1, 4, 4],
         original_size: (8, 8),
         resized_size: (8, 8),

@@ -57,7 +57,7 @@ impl ModelInput {
                     )));
                 }
                 token_ids[start + column] = i64::from(*id);
-                if *id == config.image_token_id {
+                if config.is_visual(*id) {
                     sources[start + column] = (places + image_tokens) as i64;
                     image_tokens += 1;
                 }
@@ -76,6 +76,19 @@ impl ModelInput {
             image_embeddings: None,
             sources,
         })
+    }
+
+    /// The same without the first `count` tokens of a single row, which are in a cache. The rest shows no images.
+    pub fn after(self, count: usize) -> Self {
+        let width = self.token_ids.dims()[1];
+        Self {
+            token_ids: self.token_ids.slice_dim(1, count..width),
+            positions: self.positions.slice_dim(2, count..width),
+            lengths: self.lengths.iter().map(|length| length - count).collect(),
+            next_positions: self.next_positions,
+            image_embeddings: None,
+            sources: None,
+        }
     }
 
     /// Adds what `Qwen2_5Vl::encode_images` made of the batch's images, in order.
@@ -103,33 +116,38 @@ impl ModelInput {
 /// Time, height and width of every token, and the position after the last.
 ///
 /// Text counts up on all three axes at once; an image spreads over height and width from where the text
-/// stopped, and the text goes on after the larger of the two (Qwen2-VL, arXiv 2409.12191, section 2.1).
+/// stopped, a video over time too, `tokens_per_second` to a second, rounded down; the text goes on after the largest
+/// position (Qwen2-VL, arXiv 2409.12191, section 2.1; transformers 4). Transformers 5 lets it go on after height and
+/// width, among the positions of a long video; the published model was trained the other way.
 fn row_positions(row: &Encoded, config: &Qwen2_5VlConfig) -> Result<(Vec<[usize; 3]>, usize), ModelError> {
     let merge = config.vision.spatial_merge_size;
     let mut positions: Vec<[usize; 3]> = Vec::with_capacity(row.token_ids.len());
     let mut images = row.images.iter();
     let mut next = 0;
-    while let Some(id) = row.token_ids.get(positions.len()) {
-        if *id != config.image_token_id {
+    while let Some(&id) = row.token_ids.get(positions.len()) {
+        if !config.is_visual(id) {
             positions.push([next; 3]);
             next += 1;
             continue;
         }
         let start = positions.len();
-        let run = row.token_ids[start..].iter().take_while(|id| **id == config.image_token_id).count();
+        let run = row.token_ids[start..].iter().take_while(|other| **other == id).count();
         // Images without text between them make one run.
         while positions.len() < start + run {
-            let Some(image) = images.next() else {
+            let Some(image) = images.next().filter(|image| image.is_video() == (id == config.video_token_id))
+            else {
                 return Err(image_mismatch(row, config));
             };
             let [time, height, width] = image.grid_thw;
             let (height, width) = (height / merge, width / merge);
+            let interval = image.seconds_per_grid.map_or(1.0, |s| s * config.vision.tokens_per_second as f32);
+            let moment = |frame: usize| (frame as f32 * interval) as usize;
             for frame in 0..time {
                 for y in 0..height {
-                    positions.extend((0..width).map(|x| [next + frame, next + y, next + x]));
+                    positions.extend((0..width).map(|x| [next + moment(frame), next + y, next + x]));
                 }
             }
-            next += height.max(width);
+            next += height.max(width).max(moment(time.saturating_sub(1)) + 1);
         }
         if positions.len() != start + run {
             return Err(image_mismatch(row, config));
@@ -143,10 +161,18 @@ fn row_positions(row: &Encoded, config: &Qwen2_5VlConfig) -> Result<(Vec<[usize;
 
 fn image_mismatch(row: &Encoded, config: &Qwen2_5VlConfig) -> ModelError {
     let unit = config.vision.merge_unit();
-    let held = row.token_ids.iter().filter(|id| **id == config.image_token_id).count();
-    let needed: usize = row.images.iter().map(|image| image.grid_thw.iter().product::<usize>() / unit).sum();
+    let held = |token: u32| row.token_ids.iter().filter(|id| **id == token).count();
+    let needed = |video: bool| -> usize {
+        let of_kind = row.images.iter().filter(|image| image.is_video() == video);
+        of_kind.map(|image| image.grid_thw.iter().product::<usize>() / unit).sum()
+    };
     ModelError::Input(format!(
-        "the text holds {held} image tokens, its {} images need {needed}; the sequence was cut or put together wrongly",
-        row.images.len()
+        "the text holds {} image tokens and {} video tokens, its {} images and videos need {} and {}; the sequence \
+         was cut or put together wrongly",
+        held(config.image_token_id),
+        held(config.video_token_id),
+        row.images.len(),
+        needed(false),
+        needed(true),
     ))
 }

@@ -29,7 +29,7 @@ use text::TextModel;
 use vision::VisionTower;
 #[cfg(not(target_arch = "wasm32"))]
 use weights::write_safetensors;
-use weights::{NamedTensor, Weights};
+use weights::{NamedTensor, OutlinedTensor, Weights};
 
 /// The whole model. On a device with autodiff (`device.autodiff()`) its parameters take gradients;
 /// `model.valid()` is the same model without.
@@ -94,6 +94,13 @@ impl Qwen2_5Vl {
         device: &Device,
     ) -> Result<Self, ModelError> {
         Self::build_all(config, Weights::from_bytes(bytes, path, device)?)
+    }
+
+    /// The parameters of a model of this shape, under their checkpoint names.
+    pub fn outline(config: &Qwen2_5VlConfig) -> Result<Vec<OutlinedTensor>, ModelError> {
+        let mut weights = Weights::outline();
+        Self::build(config, &mut weights)?;
+        Ok(weights.outlined())
     }
 
     fn build_all(config: &Qwen2_5VlConfig, mut weights: Weights<'_>) -> Result<Self, ModelError> {
@@ -211,7 +218,7 @@ fn smooth_rows(count: usize, hidden: usize, deviation: f64, device: &Device) -> 
 
 /// Writes a file beside `path` and renames it when it is complete and on the disk.
 #[cfg(not(target_arch = "wasm32"))]
-fn replace_file(
+pub(crate) fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
 ) -> Result<(), ModelError> {

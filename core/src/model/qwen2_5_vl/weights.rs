@@ -24,6 +24,14 @@ pub enum Init {
     Normal(f64),
 }
 
+/// A parameter that a model asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutlinedTensor {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub init: Init,
+}
+
 /// Hands out parameters by name, on one device.
 pub struct Weights<'a> {
     origin: Origin<'a>,
@@ -31,7 +39,11 @@ pub struct Weights<'a> {
 }
 
 enum Origin<'a> {
-    Random { seed: u64 },
+    Random {
+        seed: u64,
+    },
+    /// Takes down what is asked for and gives empty parameters.
+    Outline(Vec<OutlinedTensor>),
     Files(Files<'a>),
 }
 
@@ -39,6 +51,19 @@ impl<'a> Weights<'a> {
     /// Random weights. Each tensor's numbers depend only on the seed and on its name.
     pub fn random(seed: u64, device: &Device) -> Self {
         Self { origin: Origin::Random { seed }, device: device.clone() }
+    }
+
+    /// Takes down which parameters are asked for: see [`Self::outlined`].
+    pub fn outline() -> Self {
+        Self { origin: Origin::Outline(Vec::new()), device: Device::flex() }
+    }
+
+    /// What was asked for, of [`Self::outline`].
+    pub fn outlined(self) -> Vec<OutlinedTensor> {
+        match self.origin {
+            Origin::Outline(tensors) => tensors,
+            _ => Vec::new(),
+        }
     }
 
     /// The weights of a model folder: `model.safetensors`, or the shards of `model.safetensors.index.json`.
@@ -69,6 +94,10 @@ impl<'a> Weights<'a> {
         init: Init,
     ) -> Result<Param<Tensor<D>>, ModelError> {
         let values = match &mut self.origin {
+            Origin::Outline(tensors) => {
+                tensors.push(OutlinedTensor { name: name.to_owned(), shape: shape.to_vec(), init });
+                return Ok(Param::from_tensor(Tensor::empty([0; D], &self.device)));
+            }
             Origin::Random { seed } => random_values(*seed, name, shape.iter().product(), init),
             Origin::Files(files) => files.read(name, &shape)?,
         };

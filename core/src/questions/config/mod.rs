@@ -197,6 +197,7 @@ impl QuestionConfig {
             Preset::Default => default,
             Preset::Spatialladder26k => Self {
                 questions_per_frame: 0,
+                min_visibility: 0.4,
                 foundation: false,
                 validation_share: 0.15,
                 spatial: SpatialConfig::spatialladder_26k(),

@@ -53,6 +53,8 @@ pub struct SpatialConfig {
     pub max_camera_roll_deg: f32,
     /// Least number of objects that are counted.
     pub min_count: usize,
+    /// Categories that are not counted, because one of them may be one thing or two.
+    pub uncounted: Vec<String>,
     /// Greatest share of the counting questions that have the same answer, 0 to 1. Where there are too few different
     /// numbers for that, all are kept.
     pub max_count_share: f32,
@@ -128,6 +130,7 @@ impl Default for SpatialConfig {
             max_stray_corners: 2,
             max_camera_roll_deg: 20.0,
             min_count: 2,
+            uncounted: vec!["shoes".to_owned()],
             max_count_share: 1.0,
             min_apart_s: 1.0,
             order_options: 4,

@@ -22,13 +22,14 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
         if candidates.len() >= limit {
             break;
         }
+        let uncounted = config.spatial.uncounted.iter().any(|name| name == category);
         let asked = config.categories.is_empty() || config.categories.iter().any(|name| name == category);
         let clear = !scene
             .objects
             .iter()
             .any(|other| other.category != category && config.are_alike(&other.category, category));
         let all_seen = objects.iter().all(|object| showing.is_seen_well(object.id));
-        if objects.len() < config.spatial.min_count || !asked || !clear || !all_seen {
+        if objects.len() < config.spatial.min_count || !asked || uncounted || !clear || !all_seen {
             continue;
         }
         let ids: Vec<u16> = objects.iter().map(|object| object.id).collect();

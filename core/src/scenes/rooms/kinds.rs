@@ -58,13 +58,13 @@ impl RoomKind {
     /// What may stand in the room in larger numbers.
     pub(super) fn repeated(self) -> &'static [&'static str] {
         match self {
-            Self::Bedroom => &["pillow", "picture", "box", "shoes", "plant", "chair"],
+            Self::Bedroom => &["pillow", "picture", "box", "backpack", "plant", "chair"],
             Self::LivingRoom => &["pillow", "picture", "plant", "stool", "chair", "box"],
             Self::Office => &["monitor", "chair", "bookshelf", "box", "picture", "plant"],
             Self::Kitchen => &["stool", "chair", "box", "picture", "basket"],
             Self::Bathroom => &["towel", "basket", "bucket", "plant"],
             Self::MeetingRoom => &["chair", "picture", "plant", "backpack"],
-            Self::Hallway => &["shoes", "picture", "suitcase", "box"],
+            Self::Hallway => &["stool", "picture", "suitcase", "box"],
         }
     }
 

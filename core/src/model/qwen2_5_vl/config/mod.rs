@@ -2,6 +2,7 @@
 //! (`text_config`) of transformers 5.
 
 mod read;
+mod shapes;
 
 use crate::model::ModelError;
 use serde_json::{Map, Value, json};
@@ -100,47 +101,6 @@ impl TextConfig {
 }
 
 impl Qwen2_5VlConfig {
-    /// The bundled model's shape: 2.9 million parameters with a vocabulary of 2,000. Pictures are
-    /// 224×168 pixels, so windows of 112 pixels make two by two of them.
-    pub fn tiny(vocab_size: usize, tokens: &SpecialTokens) -> Self {
-        Self {
-            text: TextConfig {
-                vocab_size,
-                hidden_size: 160,
-                intermediate_size: 432,
-                num_hidden_layers: 5,
-                num_attention_heads: 4,
-                num_key_value_heads: 2,
-                max_position_embeddings: 4096,
-                rms_norm_eps: 1e-6,
-                rope_theta: 10_000.0,
-                mrope_section: [4, 8, 8],
-                initializer_range: 0.02,
-            },
-            vision: VisionConfig {
-                depth: 4,
-                hidden_size: 128,
-                intermediate_size: 256,
-                num_heads: 4,
-                in_channels: 3,
-                patch_size: 14,
-                temporal_patch_size: 2,
-                spatial_merge_size: 2,
-                window_size: 112,
-                fullatt_block_indexes: vec![1, 3],
-                out_hidden_size: 160,
-                tokens_per_second: 2.0,
-            },
-            tie_word_embeddings: true,
-            image_token_id: tokens.image,
-            video_token_id: tokens.video,
-            vision_start_token_id: tokens.vision_start,
-            vision_end_token_id: tokens.vision_end,
-            eos_token_ids: vec![tokens.end_of_turn],
-            pad_token_id: Some(tokens.pad),
-        }
-    }
-
     /// Reads `config.json` in a model folder.
     pub fn load(dir: &Path) -> Result<Self, ModelError> {
         let path = dir.join("config.json");
@@ -166,6 +126,11 @@ impl Qwen2_5VlConfig {
         let root: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| fail(format!("not valid JSON: {error}")))?;
         read::parse(&root).map_err(fail)
+    }
+
+    /// Whether a token stands for a part of an image or a video.
+    pub fn is_visual(&self, token: u32) -> bool {
+        token == self.image_token_id || token == self.video_token_id
     }
 
     /// The text of a `config.json` that transformers 4 and 5 both read.
