@@ -8,6 +8,7 @@ pub mod data;
 pub mod devices;
 pub mod interrupt;
 pub mod progress;
+pub mod quantize;
 pub mod train;
 pub mod view;
 pub mod window;
@@ -30,6 +31,7 @@ enum Command {
     Data(data::DataArgs),
     Train(train::TrainArgs),
     Ask(ask::AskArgs),
+    Quantize(quantize::QuantizeArgs),
     View(view::ViewArgs),
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Some(Command::Data(args)) => data::run(args),
         Some(Command::Train(args)) => train::run(args),
         Some(Command::Ask(args)) => ask::run(&args),
+        Some(Command::Quantize(args)) => quantize::run(&args),
         Some(Command::View(args)) => view::run(&args),
         Some(Command::Devices(args)) => devices::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),

@@ -2,6 +2,7 @@
 
 use super::{GenerationOptions, generate_blocking};
 use crate::measure;
+use crate::model::quantization::GROUP;
 use crate::model::qwen2_5_vl::weights::{Init, NamedTensor, write_safetensors};
 use crate::model::qwen2_5_vl::{Precision, replace_file};
 use crate::model::{Device, ModelError, Qwen2_5Vl, Qwen2_5VlConfig, device};
@@ -186,10 +187,15 @@ pub fn benchmark(
     let layers: usize =
         outline.iter().filter(|tensor| is_layer(&tensor.name)).map(|tensor| size(&tensor.shape)).sum();
     let output = config.text.vocab_size * config.text.hidden_size;
-    let bytes_each = match model.model.embed_tokens.weight.val().dtype() {
-        DType::F32 => 4,
-        _ => 2,
+    let is_half = model.model.embed_tokens.weight.val().dtype() != DType::F32;
+    let each = if is_half { 2.0 } else { 4.0 };
+    // A group in few bits has a scale of two bytes.
+    let is_packed = model.model.layers.first().is_some_and(|layer| layer.mlp.up_proj.packed.is_some());
+    let layer_each = match config.quantization.filter(|_| is_packed) {
+        Some(bits) => bits.number() as f64 / 8.0 + 2.0 / GROUP as f64,
+        None => each,
     };
+    let bytes_a_token = layers as f64 * layer_each + output as f64 * each;
     let tokens = workload.prompt_tokens as f64;
     Ok(ModelSpeed {
         device: device::describe(device),
@@ -204,7 +210,7 @@ pub fn benchmark(
         prefill_gflops: 2.0 * (layers as f64 * tokens + output as f64) / prefill_s / 1e9,
         decode_s,
         decode_tokens_per_second: workload.new_tokens as f64 / decode_s,
-        decode_gb_per_second: ((layers + output) * bytes_each * workload.new_tokens) as f64 / decode_s / 1e9,
+        decode_gb_per_second: bytes_a_token * workload.new_tokens as f64 / decode_s / 1e9,
         peak_memory_mib: measure::peak_memory_mib(),
     })
 }

@@ -1,5 +1,7 @@
 //! Answers: generation (one prompt or many, streamed, cancellable) and what an answer's text means.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod agreement;
 mod answerer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod benchmark;
@@ -8,6 +10,8 @@ mod memory;
 pub mod parse;
 mod sampling;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use agreement::{Agreement, agreement};
 #[cfg(not(target_arch = "wasm32"))]
 pub use answerer::generate_batch;
 pub use answerer::{Answer, Answerer, AskOptions, Prompt, Timings, Visuals};

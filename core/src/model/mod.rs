@@ -10,6 +10,7 @@ pub mod bundled;
 pub mod device;
 pub mod fused;
 mod gpu;
+pub mod quantization;
 pub mod qwen2_5_vl;
 
 pub use burn::tensor::Device;

@@ -5,7 +5,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
 use spatial_ladder::answering::benchmark::{self, MachineSpeed, ModelSpeed, Workload};
+use spatial_ladder::model::quantization::Bits;
 use spatial_ladder::model::qwen2_5_vl::SpecialTokens;
+use spatial_ladder::model::qwen2_5_vl::quantize::quantize_folder;
 use spatial_ladder::model::{DeviceChoice, Precision, Qwen2_5VlConfig};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,22 @@ enum Shape {
 enum Stored {
     F32,
     Bf16,
+    /// The decoder's linear layers in eight bits, the rest in bf16
+    Q8,
+    /// In four bits
+    Q4,
+}
+
+impl Stored {
+    /// How the weights are written, and what is made of them then.
+    fn steps(self) -> (Precision, Option<Bits>) {
+        match self {
+            Self::F32 => (Precision::F32, None),
+            Self::Bf16 => (Precision::Bf16, None),
+            Self::Q8 => (Precision::Bf16, Some(Bits::Eight)),
+            Self::Q4 => (Precision::Bf16, Some(Bits::Four)),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -84,8 +102,13 @@ impl Shape {
     }
 
     fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        name(self)
     }
+}
+
+/// As it is given on the command line.
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 pub fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
@@ -97,18 +120,24 @@ pub fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
         let folder = tempfile::tempdir_in(&scratch)
             .with_context(|| format!("cannot make a folder in {}", scratch.display()))?;
         eprintln!("{}: writing random weights …", shape.name());
-        let (precision, weights) = match args.weights {
-            Stored::F32 => (Precision::F32, "f32"),
-            Stored::Bf16 => (Precision::Bf16, "bf16"),
-        };
+        let (precision, bits) = args.weights.steps();
         benchmark::write_random_folder(&shape.config(), folder.path(), precision)?;
+        let quantized = folder.path().join("quantized");
+        let measured_folder = match bits {
+            Some(bits) => {
+                eprintln!("{}: quantizing …", shape.name());
+                quantize_folder(folder.path(), &quantized, bits, &|_, _| ())?;
+                quantized.as_path()
+            }
+            None => folder.path(),
+        };
         let workload = Workload {
             image_patches: shape.image_patches(),
             prompt_tokens: args.prompt_tokens as usize,
             new_tokens: args.new_tokens as usize,
         };
         let say = |what: &str| eprintln!("{}: {what} …", shape.name());
-        let measured = benchmark::benchmark(folder.path(), &device, workload, say)?;
+        let measured = benchmark::benchmark(measured_folder, &device, workload, say)?;
         let reference = match &args.reference {
             Some(python) => {
                 say("measuring the reference");
@@ -116,7 +145,8 @@ pub fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
             }
             None => Vec::new(),
         };
-        report.shapes.push(ShapeReport { shape: shape.name(), weights: weights.into(), measured, reference });
+        let weights = name(args.weights);
+        report.shapes.push(ShapeReport { shape: shape.name(), weights, measured, reference });
     }
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);

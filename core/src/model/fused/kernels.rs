@@ -1,11 +1,14 @@
 //! Linear layer, norm, gate, rotation and loss on contiguous numbers.
 
+use super::packed::PackedRows;
 use super::parallel::{exp, for_pairs, for_pieces, maximum, sum2, vectorized};
 use super::products;
+use crate::model::quantization::{Bits, GROUP};
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{DType, FloatDType, Shape, TensorData};
+use half::f16;
 
 /// Rows that one thread takes at a time. Fixed, so that sums over rows add up alike on every machine.
 const ROWS: usize = 64;
@@ -59,6 +62,31 @@ pub(super) fn linear(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTens
         });
     }
     out
+}
+
+pub(super) fn linear_packed(
+    x: &FlexTensor,
+    values: &FlexTensor,
+    scales: &FlexTensor,
+    bits: Bits,
+) -> FlexTensor {
+    let (values, scales) = (values.to_contiguous(), scales.to_contiguous());
+    let range = |tensor: &FlexTensor| {
+        let (start, end) = tensor.layout().contiguous_offsets().unwrap_or((0, 0));
+        start..end
+    };
+    let numbers: &[u8] = match values.dtype() {
+        DType::I8 => bytemuck::cast_slice(&values.storage::<i8>()[range(&values)]),
+        _ => &values.storage::<u8>()[range(&values)],
+    };
+    let [_, groups] = scales.layout().shape().dims::<2>();
+    let rows = PackedRows {
+        values: numbers,
+        scales: &scales.storage::<f16>()[range(&scales)],
+        inputs: groups * GROUP,
+        bits,
+    };
+    products::linear(x, &rows)
 }
 
 /// Gradients of input and weight.

@@ -10,6 +10,7 @@
 mod attention;
 mod gradients;
 mod kernels;
+mod packed;
 mod parallel;
 mod products;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 
 pub use attention::Pattern;
 
+use super::quantization::Bits;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Device, Int, Tensor};
@@ -51,6 +53,28 @@ pub trait FusedOps: Backend {
     ) -> FloatTensor<Self>;
 
     fn fused_cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// For weights that are no parameters to train.
+#[backend_extension(Flex)]
+pub trait PackedOps: Backend {
+    fn fused_linear_packed(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bits: Bits,
+    ) -> FloatTensor<Self>;
+}
+
+impl PackedOps for Flex {
+    fn fused_linear_packed(
+        x: FloatTensor<Self>,
+        values: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bits: Bits,
+    ) -> FloatTensor<Self> {
+        kernels::linear_packed(&x, &values, &scales, bits)
+    }
 }
 
 impl FusedOps for Flex {
@@ -121,6 +145,13 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
         Some(bias) => Dispatch::fused_linear_bias(x, weight, bias.into_dispatch()),
         None => Dispatch::fused_linear(x, weight),
     })
+}
+
+/// `x weightᵀ` with a weight in groups (see [`crate::model::quantization`]): `[rows, in]`, its numbers and scales as they
+/// are stored → `[rows, out]`.
+pub fn linear_packed(x: Tensor<2>, values: Tensor<2, Int>, scales: Tensor<2>, bits: Bits) -> Tensor<2> {
+    let (values, scales) = (values.into_dispatch(), scales.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_linear_packed(x.into_dispatch(), values, scales, bits))
 }
 
 /// `x / sqrt(mean(x²) + epsilon) * weight` over the last dimension.

@@ -78,6 +78,12 @@ impl WeightRows for Bf16Rows<'_> {
     }
 }
 
+/// Whether this machine has vectors of 512 bits and products of bfloat16.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_avx512() -> bool {
+    avx512::is_there()
+}
+
 /// `Σ weights[i] x[i]`, in sixteen sums so that it vectorizes.
 #[inline(always)]
 fn dot(weights: &[u16], x: &[f32]) -> f32 {
@@ -110,8 +116,8 @@ pub(super) fn round(value: f32) -> u16 {
 
 /// Rows up to which the weights are read once for all of them and nothing is packed.
 const FEW_ROWS: usize = 4;
-/// Outputs that one thread takes at a time when there are few rows.
-const OUTPUTS: usize = 64;
+/// Weights that one thread takes at a time when there are few rows: fewer are not worth waking one.
+const WEIGHTS: usize = 1 << 18;
 
 /// `x weightᵀ`: `[rows, inputs]` and weights `[outputs, inputs]` → `[rows, outputs]`.
 pub(super) fn linear(x: &FlexTensor, weight: &impl WeightRows) -> FlexTensor {
@@ -136,7 +142,8 @@ fn few_rows(x: &[f32], weight: &impl WeightRows, rows: usize, out: &mut [f32]) {
     let (inputs, outputs) = (weight.inputs(), weight.outputs());
     // One output after the other, so that the pieces of a thread lie together.
     let mut transposed = vec![0.0; out.len()];
-    for_pieces(&mut transposed, OUTPUTS * rows, |first, piece| {
+    let piece = (WEIGHTS / inputs.max(1)).max(1);
+    for_pieces(&mut transposed, piece * rows, |first, piece| {
         let first = first / rows;
         let row = |r: usize| &x[r * inputs..(r + 1) * inputs];
         vectorized(|| {
@@ -240,6 +247,7 @@ mod avx512 {
             && std::arch::is_x86_feature_detected!("avx512vl")
             && std::arch::is_x86_feature_detected!("avx512dq")
             && std::arch::is_x86_feature_detected!("fma")
+            && std::arch::is_x86_feature_detected!("f16c")
     }
 
     pub fn many_rows(x: &[f32], weight: &impl WeightRows, rows: usize, out: &mut [f32]) {
@@ -281,22 +289,19 @@ mod avx512 {
     /// The products of a row of weights with rows of activations of the same length.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
     pub fn dots<const R: usize>(weights: &[u16], x: &[&[f32]; R]) -> [f32; R] {
-        const STEP: usize = 64;
+        const LANES: usize = 16;
         debug_assert!(x.iter().all(|x| x.len() >= weights.len()));
-        let whole = weights.len() / STEP * STEP;
+        let whole = weights.len() / LANES * LANES;
         // Four sums for each row hide the time that an addition takes.
         let mut sums = [[_mm512_setzero_ps(); 4]; R];
-        for start in (0..whole).step_by(STEP) {
-            for part in 0..4 {
-                let from = start + 16 * part;
-                // SAFETY: `from + 16` is at most `whole`, which no slice is shorter than.
-                unsafe {
-                    let narrow = _mm256_loadu_si256(weights.as_ptr().add(from).cast());
-                    let wide = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)));
-                    for (sums, x) in sums.iter_mut().zip(x) {
-                        let x = _mm512_loadu_ps(x.as_ptr().add(from));
-                        sums[part] = _mm512_fmadd_ps(wide, x, sums[part]);
-                    }
+        for (number, from) in (0..whole).step_by(LANES).enumerate() {
+            // SAFETY: `from + 16` is at most `whole`, which no slice is shorter than.
+            unsafe {
+                let narrow = _mm256_loadu_si256(weights.as_ptr().add(from).cast());
+                let wide = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)));
+                for (sums, x) in sums.iter_mut().zip(x) {
+                    let sum = &mut sums[number % 4];
+                    *sum = _mm512_fmadd_ps(wide, _mm512_loadu_ps(x.as_ptr().add(from)), *sum);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Every fused operation against its composition, values and gradients.
 
 use super::*;
+use crate::model::quantization::{GROUP, dequantize, quantize};
 use crate::model::qwen2_5_vl::attention::attend;
 use burn::tensor::{TensorData, activation::silu};
 
@@ -76,6 +77,47 @@ fn weights_in_bfloat16() {
     let part = weight.clone().slice_dim(0, 30..60);
     let expected = x.clone().matmul(part.clone().cast(DType::F32).transpose()) + bias.clone().unsqueeze();
     assert_close("part", &values(linear(x, part, Some(bias))), &values(expected));
+}
+
+/// Against the same weights widened first, few rows and many.
+#[test]
+fn weights_in_few_bits() {
+    for bits in [Bits::Four, Bits::Eight] {
+        for (inputs, outputs) in [(32, 1), (64, 17), (160, 40), (4160, 33)] {
+            let weights = values(numbers([outputs, inputs], 3));
+            let (packed, scales) = quantize(&weights, bits);
+            let wide = dequantize(&packed, &scales, bits);
+            let wide = Tensor::<2>::from_data(TensorData::new(wide, [outputs, inputs]), &Device::flex());
+            let device = Device::flex();
+            let shape = [outputs, bits.row_bytes(inputs)];
+            let packed = match bits {
+                Bits::Four => {
+                    Tensor::<2, Int>::from_data(TensorData::new(packed, shape), (&device, DType::U8))
+                }
+                Bits::Eight => {
+                    let signed: Vec<i8> = packed.iter().map(|byte| *byte as i8).collect();
+                    Tensor::from_data(TensorData::new(signed, shape), (&device, DType::I8))
+                }
+            };
+            let scales = TensorData::new(scales, [outputs, inputs / GROUP]);
+            let scales = Tensor::<2>::from_data(scales, (&device, DType::F16));
+            for rows in [1, 2, 3, 4, 5, 13, 40] {
+                let x = numbers([rows, inputs], 4).inner();
+                let expected = values(x.clone().matmul(wide.clone().transpose()));
+                let found = values(linear_packed(x, packed.clone(), scales.clone(), bits));
+                // Many rows are multiplied in bfloat16 where the machine can: eight bits of each factor.
+                let scale = expected.iter().fold(1e-3f32, |scale, x| scale.max(x.abs()));
+                let bound = if rows <= 4 { 2e-5 } else { 1e-2 };
+                for (found, expected) in found.iter().zip(&expected) {
+                    let off = (found - expected).abs();
+                    assert!(
+                        off < bound * scale,
+                        "{bits:?}, {rows} × {inputs} × {outputs}: off by {off} of {scale}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 /// What a frozen weight in bfloat16 passes back.

@@ -1,6 +1,9 @@
 //! Model folders, whole and damaged: what is written reads back, and every fault is named.
 
 use super::*;
+use crate::model::ModelInput;
+use crate::model::quantization::Bits;
+use crate::processor::Encoded;
 use std::path::PathBuf;
 
 fn small() -> Qwen2_5VlConfig {
@@ -210,4 +213,75 @@ fn images_and_tokens_have_to_match() {
             .to_string()
             .contains("token 40 is beyond the vocabulary of 40")
     );
+}
+
+/// Hidden states of a short text.
+fn hidden(model: &Qwen2_5Vl) -> Vec<f32> {
+    let encoded = Encoded { token_ids: (10..30).collect(), images: Vec::new(), answer_spans: Vec::new() };
+    let input = ModelInput::batch(&[&encoded], model.config(), &model.device()).unwrap();
+    model.hidden(&input, None).into_data().iter::<f32>().collect()
+}
+
+#[test]
+fn weights_stay_in_bfloat16_on_the_cpu_but_not_for_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = Qwen2_5Vl::init(&small(), None, 3, &Device::flex()).unwrap();
+    model.save(dir.path(), Precision::Bf16).unwrap();
+    let dtype = |device: &Device| {
+        let model = Qwen2_5Vl::load(dir.path(), device).unwrap();
+        let layer = &model.model.layers[0];
+        let matrix = layer.mlp.up_proj.weight.as_ref().unwrap().val().dtype();
+        (matrix, model.model.embed_tokens.weight.val().dtype(), layer.input_layernorm.weight.val().dtype())
+    };
+    let (whole, half) = (burn::tensor::DType::F32, burn::tensor::DType::BF16);
+    assert_eq!(dtype(&Device::flex()), (half, half, whole));
+    assert_eq!(dtype(&Device::flex().autodiff()), (whole, whole, whole));
+}
+
+#[test]
+fn a_quantized_folder_reads_back_packed_or_widened() {
+    let source = tempfile::tempdir().unwrap();
+    let model = Qwen2_5Vl::init(&small(), None, 3, &Device::flex()).unwrap();
+    model.save(source.path(), Precision::Bf16).unwrap();
+    std::fs::write(source.path().join("tokenizer.json"), "{}").unwrap();
+    for bits in [Bits::Four, Bits::Eight] {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("quantized");
+        let done = quantize::quantize_folder(source.path(), &out, bits, &|_, _| ()).unwrap();
+        // 432 inputs of the last layer are no whole groups.
+        assert_eq!((done.tensors, done.left), (6, 1));
+        assert!(done.bytes_after < done.bytes_before);
+        assert!(out.join("tokenizer.json").is_file());
+
+        let packed = Qwen2_5Vl::load(&out, &Device::flex()).unwrap();
+        assert!(packed.model.layers[0].mlp.up_proj.packed.is_some());
+        let widened = Qwen2_5Vl::load(&out, &Device::flex().autodiff()).unwrap();
+        assert!(widened.model.layers[0].mlp.up_proj.packed.is_none());
+        let (found, expected, exact) = (hidden(&packed), hidden(&widened), hidden(&model));
+        let off = |other: &[f32]| {
+            let square = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+            let error = square(&mut found.iter().zip(other).map(|(a, b)| a - b));
+            error / square(&mut other.iter().copied())
+        };
+        // Against the same weights, and against those they were made of.
+        assert!(off(&expected) < 1e-2, "{bits:?}: {}", off(&expected));
+        assert!(off(&exact) < if bits == Bits::Four { 0.2 } else { 0.02 }, "{bits:?}: {}", off(&exact));
+
+        let refused = |error: Result<_, ModelError>| error.err().unwrap().to_string();
+        let again = quantize::quantize_folder(&out, &parent.path().join("twice"), bits, &|_, _| ());
+        assert!(refused(again.map(drop)).contains("quantized already"));
+        let over = quantize::quantize_folder(source.path(), &out, bits, &|_, _| ());
+        assert!(refused(over.map(drop)).contains("not empty"));
+        assert!(refused(packed.save(&parent.path().join("saved"), Precision::F32)).contains("quantized"));
+
+        let weights = out.join("model.safetensors");
+        let scale = "model.layers.0.mlp.up_proj.weight_scale";
+        edit_header(&weights, |header| drop(header.remove(scale)));
+        assert!(error(&out).contains(&format!("tensor `{scale}` is missing")), "{}", error(&out));
+    }
+    let config = std::fs::read_to_string(source.path().join("config.json")).unwrap();
+    let foreign =
+        config.replacen('{', "{\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 4},", 1);
+    std::fs::write(source.path().join("config.json"), foreign).unwrap();
+    assert!(error(source.path()).contains("\"awq\", which is not supported"), "{}", error(source.path()));
 }

@@ -1,17 +1,30 @@
 //! The small layers that both halves of the model share. Field names are Hugging Face's, so that a
 //! parameter's path in the module is its name in the checkpoint.
 
-use super::weights::{Init, Weights};
+use super::weights::{Init, LinearWeight, Weights};
+use crate::model::quantization::Bits;
 use crate::model::{ModelError, fused};
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation::silu};
+use burn::tensor::{Int, Tensor, activation::silu};
 use std::ops::Range;
 
 /// `y = x Wᵀ + b`, with the weight as PyTorch keeps it: `[out, in]`.
 #[derive(Module, Debug)]
 pub struct Linear {
-    pub weight: Param<Tensor<2>>,
+    /// Absent when the weight is kept in few bits.
+    pub weight: Option<Param<Tensor<2>>>,
+    pub packed: Option<PackedWeight>,
     pub bias: Option<Param<Tensor<1>>>,
+}
+
+/// A weight in few bits, as it is stored: see [`crate::model::quantization`]. Only on the CPU; elsewhere such weights are
+/// widened when they are read.
+#[derive(Module, Debug)]
+pub struct PackedWeight {
+    pub values: Param<Tensor<2, Int>>,
+    pub scales: Param<Tensor<2>>,
+    #[module(skip)]
+    pub bits: Bits,
 }
 
 impl Linear {
@@ -23,23 +36,46 @@ impl Linear {
         deviation: f64,
     ) -> Result<Self, ModelError> {
         let weight =
-            weights.get_matrix(&format!("{name}.weight"), [outputs, inputs], Init::Normal(deviation))?;
+            weights.get_linear(&format!("{name}.weight"), [outputs, inputs], Init::Normal(deviation))?;
         let bias = match bias {
             true => Some(weights.get(&format!("{name}.bias"), [outputs], Init::Zeros)?),
             false => None,
         };
-        Ok(Self { weight, bias })
+        let (weight, packed) = match weight {
+            LinearWeight::Plain(weight) => (Some(weight), None),
+            LinearWeight::Packed(packed) => (None, Some(packed)),
+        };
+        Ok(Self { weight, packed, bias })
     }
 
     /// The part of the result that these rows of the weight make: `[…, in]` → `[…, rows]`.
     pub fn forward_rows<const D: usize>(&self, x: Tensor<D>, rows: Range<usize>) -> Tensor<D> {
+        let Some(weight) = &self.weight else {
+            return self.forward(x).slice_dim(D - 1, rows);
+        };
         let bias = self.bias.as_ref().map(|bias| bias.val().slice_dim(0, rows.clone()));
-        linear(x, self.weight.val().slice_dim(0, rows), bias)
+        linear(x, weight.val().slice_dim(0, rows), bias)
     }
 
     /// `[…, in]` → `[…, out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()))
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        match (&self.weight, &self.packed) {
+            (Some(weight), _) => linear(x, weight.val(), bias),
+            (None, Some(packed)) => {
+                let mut dims = x.dims();
+                let rows = dims[..D - 1].iter().product::<usize>();
+                let x = x.reshape([rows, dims[D - 1]]);
+                let y = fused::linear_packed(x, packed.values.val(), packed.scales.val(), packed.bits);
+                dims[D - 1] = y.dims()[1];
+                match bias {
+                    Some(bias) => (y + bias.unsqueeze()).reshape(dims),
+                    None => y.reshape(dims),
+                }
+            }
+            // `new` makes one or the other.
+            (None, None) => x,
+        }
     }
 }
 

@@ -8,6 +8,8 @@ pub mod cache;
 pub mod config;
 pub mod input;
 pub mod layers;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod quantize;
 pub mod rope;
 pub mod text;
 pub mod vision;
@@ -139,7 +141,16 @@ impl Qwen2_5Vl {
 
     /// Writes `config.json` and `model.safetensors` into a folder, each under its name only when complete.
     #[cfg(not(target_arch = "wasm32"))]
+    ///
+    /// # Errors
+    /// The model is quantized, or the folder cannot be written.
     pub fn save(&self, dir: &Path, precision: Precision) -> Result<(), ModelError> {
+        if self.config.quantization.is_some() {
+            return Err(ModelError::Input(
+                "a quantized model is not written again; copy its folder, or start from the one it was made of"
+                    .to_owned(),
+            ));
+        }
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| ModelError::Io { path, source }

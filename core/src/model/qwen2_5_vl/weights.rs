@@ -3,11 +3,13 @@
 //! Layers ask for every tensor by its Hugging Face name, so that nothing has to be renamed or
 //! transposed on the way, and whatever is left over in the files is an error too.
 
+use super::layers::PackedWeight;
 use crate::model::ModelError;
-use burn::module::Param;
+use crate::model::quantization::{Bits, GROUP, dequantize};
+use burn::module::{Param, ParamId};
 #[cfg(not(target_arch = "wasm32"))]
 use burn::tensor::AllocationProperty;
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use half::{bf16, f16};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -69,11 +71,7 @@ impl<'a> Weights<'a> {
     /// The weights of a model folder: `model.safetensors`, or the shards of `model.safetensors.index.json`.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        let mut files = Files::default();
-        for path in shard_paths(dir)? {
-            files.add(path.clone(), map_file(&path)?)?;
-        }
-        Ok(Self { origin: Origin::Files(files), device: device.clone() })
+        Ok(Self { origin: Origin::Files(Files::open(dir)?), device: device.clone() })
     }
 
     /// The weights of one safetensors file in memory; `path` is only for error messages.
@@ -116,7 +114,7 @@ impl<'a> Weights<'a> {
         init: Init,
     ) -> Result<Param<Tensor<2>>, ModelError> {
         // Training wants the whole precision for its steps.
-        let keeps = self.device == Device::flex();
+        let keeps = self.device == Device::flex() && !self.device.is_autodiff();
         if let Origin::Files(files) = &mut self.origin
             && keeps
             && let Some(data) = files.read_bf16(name, shape)?
@@ -124,6 +122,39 @@ impl<'a> Weights<'a> {
             return Ok(Param::from_tensor(Tensor::from_data(data, (&self.device, DType::BF16))));
         }
         self.get(name, shape, init)
+    }
+
+    /// The weight of a linear layer, which may be stored in few bits.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_linear(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        init: Init,
+    ) -> Result<LinearWeight, ModelError> {
+        let keeps = self.device == Device::flex() && !self.device.is_autodiff();
+        if let Origin::Files(files) = &mut self.origin
+            && let Some((bits, values, scales)) = files.read_packed(name, shape)?
+        {
+            if keeps {
+                let (of_values, of_scales) = (values.dtype(), scales.dtype());
+                let values = Tensor::<2, Int>::from_data(values, (&self.device, of_values));
+                let scales = Tensor::from_data(scales, (&self.device, of_scales));
+                let values = Param::initialized(ParamId::new(), values);
+                return Ok(LinearWeight::Packed(PackedWeight {
+                    values,
+                    scales: Param::from_tensor(scales),
+                    bits,
+                }));
+            }
+            let scales: Vec<f16> = scales.iter::<f16>().collect();
+            let wide = dequantize(values.as_bytes(), &scales, bits);
+            let wide = Tensor::from_data(TensorData::new(wide, shape), &self.device);
+            return Ok(LinearWeight::Plain(Param::from_tensor(wide)));
+        }
+        Ok(LinearWeight::Plain(self.get_matrix(name, shape, init)?))
     }
 
     /// Call when the model is complete: tensors that nobody asked for mean that the weights belong to
@@ -144,6 +175,12 @@ impl<'a> Weights<'a> {
             }),
         }
     }
+}
+
+/// The weight of a linear layer.
+pub enum LinearWeight {
+    Plain(Param<Tensor<2>>),
+    Packed(PackedWeight),
 }
 
 /// Numbers that depend on seed and name only, so that adding a layer leaves the others as they were.
@@ -183,8 +220,30 @@ impl AsRef<[u8]> for Bytes<'_> {
     }
 }
 
+impl Bytes<'_> {
+    /// A tensor of this file: without a copy from a mapped one, if it lies where such numbers may.
+    fn data(&self, range: Range<usize>, shape: [usize; 2], dtype: DType) -> TensorData {
+        let stored = &self.as_ref()[range.clone()];
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Self::Mapped(map) = self
+            && stored.as_ptr().addr().is_multiple_of(dtype.size())
+        {
+            let mapped = burn::tensor::Bytes::from_shared(map.slice(range), AllocationProperty::File);
+            return TensorData::from_bytes(mapped, shape, dtype);
+        }
+        let pairs = || stored.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+        match dtype {
+            DType::BF16 => TensorData::new(pairs().map(bf16::from_bits).collect::<Vec<_>>(), shape),
+            DType::F16 => TensorData::new(pairs().map(f16::from_bits).collect::<Vec<_>>(), shape),
+            DType::I8 => TensorData::new(stored.iter().map(|byte| *byte as i8).collect::<Vec<_>>(), shape),
+            _ => TensorData::new(stored.to_vec(), shape),
+        }
+    }
+}
+
+/// The tensors of safetensors files.
 #[derive(Default)]
-struct Files<'a> {
+pub(super) struct Files<'a> {
     files: Vec<(PathBuf, Bytes<'a>)>,
     /// By the name that the layers use.
     tensors: HashMap<String, StoredTensor>,
@@ -200,11 +259,42 @@ struct StoredTensor {
 
 /// One entry of a safetensors header.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct HeaderEntry {
-    dtype: String,
-    shape: Vec<usize>,
+pub(super) struct HeaderEntry {
+    pub dtype: String,
+    pub shape: Vec<usize>,
     /// Relative to the end of the header.
-    data_offsets: (usize, usize),
+    pub data_offsets: (usize, usize),
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Files<'static> {
+    /// The files of a model folder, mapped.
+    pub fn open(dir: &Path) -> Result<Self, ModelError> {
+        let mut files = Self::default();
+        for path in shard_paths(dir)? {
+            files.add(path.clone(), map_file(&path)?)?;
+        }
+        Ok(files)
+    }
+
+    /// All tensors, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.tensors.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Type, shape and number of bytes of a tensor that [`Self::names`] gave.
+    pub fn describe(&self, name: &str) -> (String, Vec<usize>, usize) {
+        let tensor = &self.tensors[name];
+        (tensor.dtype.clone(), tensor.shape.clone(), tensor.bytes.len())
+    }
+
+    /// What is stored of such a tensor.
+    pub fn bytes(&self, name: &str) -> &[u8] {
+        let tensor = &self.tensors[name];
+        &self.files[tensor.file].1.as_ref()[tensor.bytes.clone()]
+    }
 }
 
 impl<'a> Files<'a> {
@@ -224,22 +314,37 @@ impl<'a> Files<'a> {
         if tensor.dtype != "BF16" {
             return Ok(None);
         }
-        let range = tensor.bytes.clone();
-        let stored = &file.as_ref()[range.clone()];
-        if !all_finite(stored) {
+        if !all_finite(&file.as_ref()[tensor.bytes.clone()], 0x7f80) {
             return Err(ModelError::NotFinite { path: path.to_owned(), tensor: name.to_owned() });
         }
-        Ok(Some(match file {
-            #[cfg(not(target_arch = "wasm32"))]
-            Bytes::Mapped(map) if stored.as_ptr().addr().is_multiple_of(align_of::<bf16>()) => {
-                let mapped = burn::tensor::Bytes::from_shared(map.slice(range), AllocationProperty::File);
-                TensorData::from_bytes(mapped, expected, DType::BF16)
-            }
-            _ => {
-                let values = stored.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]));
-                TensorData::new(values.collect::<Vec<_>>(), expected)
-            }
-        }))
+        Ok(Some(file.data(tensor.bytes.clone(), expected, DType::BF16)))
+    }
+
+    /// A weight in few bits, its numbers and its scales as they lie in their file; `None` where it is not stored so.
+    fn read_packed(
+        &mut self,
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+    ) -> Result<Option<(Bits, TensorData, TensorData)>, ModelError> {
+        let bits = match self.tensors.get(name).map(|tensor| tensor.dtype.as_str()) {
+            Some("U8") => Bits::Four,
+            Some("I8") => Bits::Eight,
+            _ => return Ok(None),
+        };
+        let shape = [outputs, bits.row_bytes(inputs)];
+        let (tensor, _, file) = self.find(name, &shape)?;
+        let dtype = if bits == Bits::Four { DType::U8 } else { DType::I8 };
+        let values = file.data(tensor.bytes.clone(), shape, dtype);
+        let (name, shape) = (format!("{name}_scale"), [outputs, inputs / GROUP]);
+        let (tensor, path, file) = self.find(&name, &shape)?;
+        if tensor.dtype != "F16" {
+            let (path, dtype) = (path.to_owned(), tensor.dtype.clone());
+            return Err(ModelError::Dtype { path, tensor: name, dtype });
+        }
+        if !all_finite(&file.as_ref()[tensor.bytes.clone()], 0x7c00) {
+            return Err(ModelError::NotFinite { path: path.to_owned(), tensor: name });
+        }
+        Ok(Some((bits, values, file.data(tensor.bytes.clone(), shape, DType::F16))))
     }
 
     /// A tensor of this shape with the file that holds it.
@@ -265,7 +370,8 @@ impl<'a> Files<'a> {
         Ok((tensor, path, bytes))
     }
 
-    fn read(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+    /// A tensor in full precision.
+    pub fn read(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
         let (tensor, path, bytes) = self.find(name, expected)?;
         let bytes = &bytes.as_ref()[tensor.bytes.clone()];
         let values: Vec<f32> = match tensor.dtype.as_str() {
@@ -288,12 +394,12 @@ impl<'a> Files<'a> {
     }
 }
 
-/// Whether no bfloat16 among these little-endian bytes has all bits of its exponent set.
-fn all_finite(bytes: &[u8]) -> bool {
+/// Whether no number of 16 bits among these little-endian bytes has all bits of its exponent set.
+fn all_finite(bytes: &[u8], exponent: u16) -> bool {
     // Without branches within a piece, so that it vectorizes.
     let piece = |piece: &[u8]| {
-        let exponents = piece.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]) & 0x7f80);
-        exponents.fold(true, |finite, exponent| finite & (exponent != 0x7f80))
+        let exponents = piece.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]) & exponent);
+        exponents.fold(true, |finite, found| finite & (found != exponent))
     };
     #[cfg(not(target_arch = "wasm32"))]
     {
@@ -334,6 +440,7 @@ fn read_header(path: &Path, bytes: &[u8]) -> Result<Vec<(String, StoredTensor)>,
         let bytes_each = match entry.dtype.as_str() {
             "F32" => Some(4),
             "BF16" | "F16" => Some(2),
+            "I8" | "U8" => Some(1),
             _ => None,
         };
         let size = bytes_each.and_then(|each| {
@@ -470,24 +577,17 @@ pub fn write_safetensors(
     precision: Precision,
     mut out: impl std::io::Write,
 ) -> std::io::Result<()> {
-    let mut header = serde_json::Map::new();
-    header.insert("__metadata__".into(), serde_json::json!({ "format": "pt" }));
     let mut offset = 0;
-    for tensor in tensors {
-        let end = offset + tensor.shape.iter().product::<usize>() * precision.bytes();
-        let entry = HeaderEntry {
-            dtype: precision.dtype().into(),
-            shape: tensor.shape.clone(),
-            data_offsets: (offset, end),
-        };
-        header.insert(tensor.name.clone(), serde_json::to_value(entry)?);
-        offset = end;
-    }
-    let mut header = serde_json::to_vec(&header)?;
-    // The data start at a multiple of eight bytes.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
+    let entries: Vec<(String, HeaderEntry)> = tensors
+        .iter()
+        .map(|tensor| {
+            let start = offset;
+            offset += tensor.shape.iter().product::<usize>() * precision.bytes();
+            let (dtype, shape) = (precision.dtype().to_owned(), tensor.shape.clone());
+            (tensor.name.clone(), HeaderEntry { dtype, shape, data_offsets: (start, offset) })
+        })
+        .collect();
+    write_header(&entries, &mut out)?;
     for tensor in tensors {
         let values = (tensor.values)();
         let bytes: Vec<u8> = match precision {
@@ -498,4 +598,21 @@ pub fn write_safetensors(
         out.write_all(&bytes)?;
     }
     out.flush()
+}
+
+/// Writes the beginning of a safetensors file, up to the data.
+pub(super) fn write_header(
+    entries: &[(String, HeaderEntry)],
+    out: &mut impl std::io::Write,
+) -> std::io::Result<()> {
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".into(), serde_json::json!({ "format": "pt" }));
+    for (name, entry) in entries {
+        header.insert(name.clone(), serde_json::to_value(entry)?);
+    }
+    let mut header = serde_json::to_vec(&header)?;
+    // The data start at a multiple of eight bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)
 }

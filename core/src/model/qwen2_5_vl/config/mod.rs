@@ -5,8 +5,12 @@ mod read;
 mod shapes;
 
 use crate::model::ModelError;
+use crate::model::quantization::{Bits, GROUP};
 use serde_json::{Map, Value, json};
 use std::path::Path;
+
+/// Names our own way of storing weights in few bits: see [`crate::model::quantization`].
+const QUANT_METHOD: &str = "spatial-ladder";
 
 /// The vision tower.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +67,8 @@ pub struct Qwen2_5VlConfig {
     /// Tokens that end an answer.
     pub eos_token_ids: Vec<u32>,
     pub pad_token_id: Option<u32>,
+    /// Of the decoder's linear layers, if they are stored in few bits.
+    pub quantization: Option<Bits>,
 }
 
 /// Ids of the tokens with a meaning of their own, as the tokenizer has them.
@@ -180,6 +186,12 @@ impl Qwen2_5VlConfig {
                 "initializer_range": text.initializer_range,
             },
         });
+        let mut value = value;
+        if let Some(bits) = self.quantization {
+            value["quantization_config"] = json!({
+                "quant_method": QUANT_METHOD, "bits": bits.number(), "group_size": GROUP,
+            });
+        }
         format!("{value:#}\n")
     }
 }

@@ -1,6 +1,7 @@
 //! From the JSON of a `config.json` to a checked config; errors name the field.
 
-use super::{Qwen2_5VlConfig, TextConfig, VisionConfig};
+use super::{QUANT_METHOD, Qwen2_5VlConfig, TextConfig, VisionConfig};
+use crate::model::quantization::{Bits, GROUP};
 use serde_json::{Map, Value};
 
 pub(super) fn parse(root: &Map<String, Value>) -> Result<Qwen2_5VlConfig, String> {
@@ -38,9 +39,30 @@ pub(super) fn parse(root: &Map<String, Value>) -> Result<Qwen2_5VlConfig, String
             ids => ids,
         },
         pad_token_id: root.ids("pad_token_id")?.first().copied(),
+        quantization: quantization(root)?,
     };
     check(&config)?;
     Ok(config)
+}
+
+fn quantization(root: Fields<'_>) -> Result<Option<Bits>, String> {
+    let Some(fields) = root.object("quantization_config")? else {
+        return Ok(None);
+    };
+    let method = fields.map.get("quant_method").and_then(Value::as_str).unwrap_or("?");
+    if method != QUANT_METHOD {
+        return Err(format!(
+            "the weights are quantized by \"{method}\", which is not supported; take the model without quantization and \
+             use `spatial-ladder quantize`"
+        ));
+    }
+    let (bits, group) = (fields.size("bits")?, fields.size_or("group_size", GROUP)?);
+    match Bits::from_number(bits as u64).filter(|_| group == GROUP) {
+        Some(bits) => Ok(Some(bits)),
+        None => Err(format!(
+            "`quantization_config` asks for {bits} bits in groups of {group}; 4 or 8 in groups of {GROUP} are known"
+        )),
+    }
 }
 
 fn text_config(fields: Fields<'_>) -> Result<TextConfig, String> {

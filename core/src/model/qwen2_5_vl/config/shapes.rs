@@ -77,6 +77,7 @@ impl Qwen2_5VlConfig {
             vision_end_token_id: tokens.vision_end,
             eos_token_ids: vec![tokens.end_of_turn],
             pad_token_id: Some(tokens.pad),
+            quantization: None,
         }
     }
 }
