@@ -16,6 +16,7 @@ from transformers import AutoTokenizer
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor, smart_resize
 from transformers.image_utils import load_image
+from transformers.video_utils import VideoMetadata
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
 TINY = Path("assets/tiny")
@@ -92,6 +93,36 @@ def write_sizes():
     (OUT / "sizes.json").write_text(json.dumps(rows).replace("], ", "],\n") + "\n")
 
 
+def write_video(processor):
+    """video.bin: five frames of 61 × 43 pixels as RGB bytes, one after the other; video.json: the grid that the video
+    processor makes of them with the image processor's limits, its seconds, and the patches' pixels as bytes, from which
+    pixel_values follow exactly."""
+    frames = [picture(61, 43, 20 + index) for index in range(5)]
+    (OUT / "video.bin").write_bytes(b"".join(frame.tobytes() for frame in frames))
+    limits = {"shortest_edge": 784, "longest_edge": 38400}
+    made = processor(videos=[frames], size=limits, do_sample_frames=False, return_tensors="pt")
+    mean = torch.tensor(processor.image_mean).view(1, 3, 1, 1, 1) * 255
+    std = torch.tensor(processor.image_std).view(1, 3, 1, 1, 1) * 255
+    values = made["pixel_values_videos"].view(-1, 3, 2, 14, 14)
+    pixels = (values * std + mean).round().to(torch.uint8)
+    assert torch.allclose((pixels.float() - mean) / std, values, atol=1e-6)
+    (OUT / "video_patches.bin").write_bytes(pixels.contiguous().numpy().tobytes())
+    grid = made["video_grid_thw"][0].tolist()
+
+    draw = random.Random(1)
+    sampled = []
+    while len(sampled) < 60:
+        total, rate = draw.randint(2, 900), draw.choice([1, 2, 10, 24, 29.97, 30])
+        target, most = draw.choice([1, 2, 4]), draw.choice([8, 32, 33, 768])
+        metadata = VideoMetadata(total_num_frames=total, fps=rate)
+        try:
+            indices = processor.sample_frames(metadata, min_frames=4, max_frames=most, fps=target).tolist()
+        except (ValueError, ZeroDivisionError):
+            continue
+        sampled.append([total, rate, target, most, indices])
+    (OUT / "video.json").write_text(json.dumps({"grid_thw": grid, "sampled": sampled}).replace("]], ", "]],\n") + "\n")
+
+
 TEXTS = [
     "",
     " ",
@@ -131,12 +162,25 @@ def write_conversations(processor):
             True,
             ["five_by_three.png", "wide.png"],
         ),
+        # A video of the frames in video.bin between two pictures.
+        (
+            [
+                turn("user", image, {"type": "video"}, text("Which appears first?")),
+                turn("assistant", text("A")),
+                turn("user", image, text("And here?")),
+            ],
+            True,
+            ["odd.png", "video.bin", "grey.png"],
+        ),
     ]
     rows = []
     for messages, generate, names in conversations:
         prompt = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
-        images = [load_image(str(OUT / name)) for name in names] or None
-        ids = processor(text=[prompt], images=images, return_tensors="pt")["input_ids"][0].tolist()
+        images = [load_image(str(OUT / name)) for name in names if name.endswith("g")] or None
+        videos = [[picture(61, 43, 20 + index) for index in range(5)] for name in names if name.endswith(".bin")] or None
+        limits = dict(size={"shortest_edge": 784, "longest_edge": 38400}, do_sample_frames=False) if videos else {}
+        made = processor(text=[prompt], images=images, videos=videos, videos_kwargs=limits, return_tensors="pt")
+        ids = made["input_ids"][0].tolist()
         rows.append({"messages": messages, "generate": generate, "images": names, "ids": ids})
     (OUT / "conversations.json").write_text(json.dumps(rows, indent=1) + "\n")
 
@@ -156,6 +200,7 @@ def main():
     write_sizes()
     write_texts(tokenizer)
     write_conversations(processor)
+    write_video(processor.video_processor)
 
 
 main()

@@ -1,7 +1,8 @@
 //! The processor against transformers' own, from the fixtures that `tests/reference/processor.py` writes.
 
+use image::RgbImage;
 use serde_json::Value;
-use spatial_ladder::processor::{Content, Message, Processor, Role, images, smart_resize};
+use spatial_ladder::processor::{Content, Message, Processor, Role, images, sample_frames, smart_resize};
 use std::path::PathBuf;
 
 fn fixture(name: &str) -> PathBuf {
@@ -67,6 +68,39 @@ fn normalized_values_are_those_of_the_reference() {
     }
 }
 
+/// The frames of `video.bin`.
+fn video_frames() -> Vec<RgbImage> {
+    let frame = |pixels: &[u8]| RgbImage::from_raw(61, 43, pixels.to_vec()).unwrap();
+    bytes("video.bin").chunks_exact(61 * 43 * 3).map(frame).collect()
+}
+
+#[test]
+fn video_patches_and_chosen_frames_are_those_of_the_reference() {
+    let processor = Processor::tiny().unwrap();
+    let expected: Value = serde_json::from_slice(&bytes("video.json")).unwrap();
+    let made = processor.image.preprocess_video(&video_frames(), 2.0).unwrap();
+    assert_eq!(ids(&expected["grid_thw"]), made.grid_thw.map(|side| side as u32));
+    assert_eq!((made.grid_thw[0], made.seconds_per_grid), (3, Some(1.0)));
+    let pixels = bytes("video_patches.bin");
+    assert_eq!(made.data.len(), pixels.len());
+    for (place, (value, pixel)) in made.data.iter().zip(&pixels).enumerate() {
+        let channel = place / (2 * 14 * 14) % 3;
+        let (mean, std) = (processor.image.image_mean[channel], processor.image.image_std[channel]);
+        let found = (value * std + mean) * 255.0;
+        assert!((found - f32::from(*pixel)).abs() < 0.01, "number {place}: {found} is not {pixel}");
+    }
+
+    let rows = expected["sampled"].as_array().unwrap();
+    assert!(rows.len() > 50);
+    for row in rows {
+        let number = |i: usize| row[i].as_f64().unwrap();
+        let limits = [4, number(3) as usize];
+        let made = sample_frames(number(0) as usize, number(1) as f32, number(2) as f32, limits, 2);
+        let made: Vec<u32> = made.into_iter().map(|index| index as u32).collect();
+        assert_eq!(made, ids(&row[4]), "{} frames at {} a second", row[0], row[1]);
+    }
+}
+
 #[test]
 fn sizes_are_those_of_the_reference() {
     for row in rows("sizes.json") {
@@ -115,6 +149,7 @@ fn conversations_are_those_of_the_reference() {
                     .iter()
                     .map(|part| match part["text"].as_str() {
                         Some(text) => Content::Text(text.to_owned()),
+                        // Pictures and videos alike: what it is shows in what was preprocessed.
                         None => Content::Image(shown.next().unwrap()),
                     })
                     .collect(),
@@ -124,8 +159,10 @@ fn conversations_are_those_of_the_reference() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|name| images::load(&fixture(name.as_str().unwrap())).unwrap())
-            .map(|image| processor.image.preprocess(&image).unwrap())
+            .map(|name| match name.as_str().unwrap() {
+                "video.bin" => processor.image.preprocess_video(&video_frames(), 2.0).unwrap(),
+                name => processor.image.preprocess(&images::load(&fixture(name)).unwrap()).unwrap(),
+            })
             .collect();
         let made = processor.encode(&messages, images, row["generate"].as_bool().unwrap()).unwrap();
         assert_eq!(made.token_ids, ids(&row["ids"]));

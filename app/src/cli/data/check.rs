@@ -132,6 +132,10 @@ fn blind_line(kind: &TypeQuality) -> String {
             let fewest = blind::FEWEST_SCORED;
             return format!("too few questions to say: {scored} to score on, at least {fewest} are needed");
         }
+        Blind::TooFewScenes { scenes } => {
+            let fewest = blind::FEWEST_SCENES;
+            return format!("too few scenes to say: {scenes}, at least {fewest} are needed");
+        }
         Blind::NotSolved(scores) => (scores, ""),
         Blind::Solved(scores) => (scores, "  SOLVED BLIND"),
     };

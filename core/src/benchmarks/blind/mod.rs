@@ -19,6 +19,8 @@ use vocabulary::Vocabulary;
 
 /// With fewer questions to score on, nothing is said about how a type is answered blind.
 pub const FEWEST_SCORED: usize = 50;
+/// Nor with fewer scenes, where one half of all scenes is scored with what the other teaches.
+pub const FEWEST_SCENES: usize = 20;
 /// A choice type is solved blind from this many points above chance, if the interval agrees.
 pub const CHOICE_MARGIN: f64 = 0.15;
 /// … which it does when the lower end of its 95 % interval is more than this above chance.
@@ -69,6 +71,8 @@ pub struct TypeQuality {
 pub enum Blind {
     /// Fewer than [`FEWEST_SCORED`] questions to score on, or none to learn from.
     TooFewRows { scored: usize },
+    /// Too few questions are held out, and fewer than [`FEWEST_SCENES`] scenes are there to be cut in halves.
+    TooFewScenes { scenes: usize },
     /// No baseline solves the type.
     NotSolved(BlindScores),
     /// [`BlindScores::best`] solves the type.
@@ -278,6 +282,11 @@ fn blind(group: &Group<'_>, is_choice: bool) -> Blind {
     let folds = if on_held_out {
         vec![(group.train.iter().collect(), group.held_out.iter().collect())]
     } else {
+        let all = group.train.iter().chain(&group.held_out);
+        let scenes = all.map(|question| question.scene).collect::<BTreeSet<_>>().len();
+        if scenes < FEWEST_SCENES && group.train.len() + group.held_out.len() >= FEWEST_SCORED {
+            return Blind::TooFewScenes { scenes };
+        }
         halves(group)
     };
     let scored: Vec<&Question<'_>> = folds.iter().flat_map(|(_, scored)| scored.iter().copied()).collect();

@@ -191,6 +191,11 @@ fn few_rows_say_nothing_and_directions_are_told_apart_by_scheme() {
     let of_type = only_type(&dataset);
     let Blind::Solved(scores) = of_type.blind else { panic!("{:?}", of_type.blind) };
     assert_eq!((scores.scored, scores.on_held_out), (100, false));
+    // … unless these are too few.
+    let all_in_few =
+        |id: u64| sample(id / 4, "Where is the tv?".to_owned(), Some(vec!["left", "right"]), "A".to_owned());
+    let of_type = only_type(&self::dataset((0..100).map(all_in_few).collect(), 20));
+    assert_eq!(of_type.blind, Blind::TooFewScenes { scenes: 7 });
     let evidence = |question_id| Evidence {
         question_id,
         scene: String::new(),

@@ -42,6 +42,18 @@ impl WeightRows for PackedRows<'_> {
         let groups = inputs.start / GROUP..inputs.end.div_ceil(GROUP);
         let first = groups.start * GROUP;
         buffer.resize(groups.len() * GROUP, 0);
+        #[cfg(target_arch = "x86_64")]
+        if super::products::has_avx512() {
+            let (values, scales) = self.row(output, groups);
+            // SAFETY: the machine has these instructions; `buffer` has room for all groups.
+            unsafe {
+                match self.bits {
+                    Bits::Eight => avx512::to_bf16::<false>(values, scales, buffer),
+                    Bits::Four => avx512::to_bf16::<true>(values, scales, buffer),
+                }
+            }
+            return &buffer[inputs.start - first..inputs.end - first];
+        }
         let mut weights = [0.0; GROUP];
         for ((group, scale), out) in self.groups(output, groups).zip(buffer.chunks_exact_mut(GROUP)) {
             dequantize_group(group, scale, self.bits, &mut weights);
@@ -93,6 +105,55 @@ mod avx512 {
     use half::f16;
     use std::arch::x86_64::*;
 
+    /// The two halves of a group, widened but not scaled.
+    ///
+    /// # Safety
+    /// `group` holds a group of four or of eight bits.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    unsafe fn halves<const FOUR: bool>(group: *const u8) -> [__m512; 2] {
+        let table = _mm512_setr_ps(
+            -8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0,
+        );
+        // SAFETY: as the caller promises.
+        unsafe {
+            if FOUR {
+                let (bytes, low) = (_mm_loadu_si128(group.cast()), _mm_set1_epi8(15));
+                let halves = [_mm_and_si128(bytes, low), _mm_and_si128(_mm_srli_epi16::<4>(bytes), low)];
+                halves.map(|half| _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(half), table))
+            } else {
+                [0, 16].map(|from| {
+                    let bytes = _mm_loadu_si128(group.add(from).cast());
+                    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+                })
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,f16c")]
+    fn everywhere(scale: f16) -> __m512 {
+        _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(scale.to_bits()))))
+    }
+
+    /// Groups in bfloat16, 32 numbers each.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c")]
+    pub fn to_bf16<const FOUR: bool>(values: &[u8], scales: &[f16], out: &mut [u16]) {
+        let size = if FOUR { GROUP / 2 } else { GROUP };
+        let groups = values.chunks_exact(size).zip(scales).zip(out.chunks_exact_mut(GROUP));
+        for ((group, scale), out) in groups {
+            let scale = everywhere(*scale);
+            // SAFETY: a group of this size, and 32 numbers to write.
+            unsafe {
+                for (number, half) in halves::<FOUR>(group.as_ptr()).into_iter().enumerate() {
+                    let rounded = _mm512_cvtneps_pbh(_mm512_mul_ps(half, scale));
+                    let bits = std::mem::transmute::<__m256bh, __m256i>(rounded);
+                    _mm256_storeu_si256(out.as_mut_ptr().add(16 * number).cast(), bits);
+                }
+            }
+        }
+    }
+
     /// The products of a row of groups with rows of activations of the same length.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma,f16c")]
     pub fn dots<const R: usize, const FOUR: bool>(
@@ -102,34 +163,18 @@ mod avx512 {
     ) -> [f32; R] {
         debug_assert!(x.iter().all(|x| x.len() >= scales.len() * GROUP));
         let size = if FOUR { GROUP / 2 } else { GROUP };
-        let table = _mm512_setr_ps(
-            -8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0,
-        );
-        let low_half = _mm_set1_epi8(15);
         // Two sums for each row hide the time that an addition takes.
         let mut sums = [[_mm512_setzero_ps(); 2]; R];
-        for (number, scale) in scales.iter().enumerate() {
-            // SAFETY: `values` holds `size` bytes for each scale, each row of `x` 32 numbers.
+        for (number, (group, scale)) in values.chunks_exact(size).zip(scales).enumerate() {
+            let scale = everywhere(*scale);
+            // SAFETY: a group of this size; each row of `x` holds 32 numbers for it.
             unsafe {
-                let group = values.as_ptr().add(number * size);
-                let scale = _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(scale.to_bits())));
-                let scale = _mm512_broadcastss_ps(scale);
-                let [low, high] = if FOUR {
-                    let bytes = _mm_loadu_si128(group.cast());
-                    let low = _mm_and_si128(bytes, low_half);
-                    let high = _mm_and_si128(_mm_srli_epi16::<4>(bytes), low_half);
-                    [low, high].map(|half| _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(half), table))
-                } else {
-                    [0, 16].map(|from| {
-                        let bytes = _mm_loadu_si128(group.add(from).cast());
-                        _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
-                    })
-                };
-                let (low, high) = (_mm512_mul_ps(low, scale), _mm512_mul_ps(high, scale));
+                let [low, high] = halves::<FOUR>(group.as_ptr());
                 for (sums, x) in sums.iter_mut().zip(x) {
                     let x = x.as_ptr().add(number * GROUP);
-                    sums[0] = _mm512_fmadd_ps(low, _mm512_loadu_ps(x), sums[0]);
-                    sums[1] = _mm512_fmadd_ps(high, _mm512_loadu_ps(x.add(16)), sums[1]);
+                    let sum = _mm512_mul_ps(low, _mm512_loadu_ps(x));
+                    let sum = _mm512_fmadd_ps(high, _mm512_loadu_ps(x.add(16)), sum);
+                    sums[number % 2] = _mm512_fmadd_ps(sum, scale, sums[number % 2]);
                 }
             }
         }

@@ -191,7 +191,7 @@ impl QuestionConfig {
             spatial: SpatialConfig::default(),
             validation_share: 0.1,
             max_scan_frames: 240,
-            rooms: RoomOptions::default(),
+            rooms: RoomOptions { repeats: 0.5, ..RoomOptions::default() },
         };
         match preset {
             Preset::Default => default,
@@ -201,7 +201,7 @@ impl QuestionConfig {
                 foundation: false,
                 validation_share: 0.15,
                 spatial: SpatialConfig::spatialladder_26k(),
-                rooms: RoomOptions { size_spread: 0.35, repeats: 0.5, ..RoomOptions::default() },
+                rooms: RoomOptions { size_spread: 0.35, ..default.rooms },
                 ..default
             },
             Preset::Viewspatial => Self {
@@ -219,7 +219,12 @@ impl QuestionConfig {
             Preset::Vsi => Self {
                 questions_per_frame: 0,
                 foundation: false,
-                spatial: SpatialConfig { single_image: false, multi_view: false, ..SpatialConfig::default() },
+                spatial: SpatialConfig {
+                    single_image: false,
+                    multi_view: false,
+                    max_count_share: 1.0,
+                    ..SpatialConfig::default()
+                },
                 ..default
             },
             Preset::Climb => Self {
@@ -229,6 +234,7 @@ impl QuestionConfig {
                 questions_per_frame: 3,
                 min_rival_pixels: 8,
                 spatial: SpatialConfig::none(),
+                rooms: RoomOptions::default(),
                 ..default
             },
             Preset::Foundation => Self {
@@ -237,6 +243,7 @@ impl QuestionConfig {
                 frames_per_scene: 10,
                 questions_per_frame: 0,
                 spatial: SpatialConfig::none(),
+                rooms: RoomOptions::default(),
                 validation_share: 0.02,
                 ..default
             },
@@ -270,14 +277,10 @@ impl QuestionConfig {
         };
         // The first pass finds every mistake with its line; the second puts the fields over the preset's.
         let plain: Self = toml::from_str(text).map_err(explain)?;
-        let config = if plain.preset == Preset::Default {
-            plain
-        } else {
-            let mut fields =
-                toml::Table::try_from(Self::preset(plain.preset)).map_err(|error| (1, error.to_string()))?;
-            lay_over(&mut fields, toml::from_str(text).map_err(explain)?);
-            fields.try_into().map_err(explain)?
-        };
+        let mut fields =
+            toml::Table::try_from(Self::preset(plain.preset)).map_err(|error| (1, error.to_string()))?;
+        lay_over(&mut fields, toml::from_str(text).map_err(explain)?);
+        let config: Self = fields.try_into().map_err(explain)?;
         config.check().map_err(|(field, message)| {
             let line = text.lines().position(|line| line.trim_start().starts_with(field)).unwrap_or(0);
             (line + 1, format!("{field} {message}"))
@@ -345,6 +348,9 @@ mod tests {
         let rooms = RoomOptions { max_objects: 6, ..climb.rooms };
         let expected = QuestionConfig { questions_per_frame: 7, rooms, ..climb };
         assert_eq!(config, expected);
+        // A table that says something leaves the rest as the preset has it, the default one too.
+        let plain = QuestionConfig::parse("[rooms]\nmax_objects = 6\n").unwrap();
+        assert_eq!(plain.rooms.repeats, QuestionConfig::default().rooms.repeats);
         for preset in Preset::ALL {
             let config = QuestionConfig::load(preset.name()).unwrap();
             assert_eq!(QuestionConfig::parse(&toml::to_string(&config).unwrap()).unwrap(), config);

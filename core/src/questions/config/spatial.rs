@@ -131,7 +131,7 @@ impl Default for SpatialConfig {
             max_camera_roll_deg: 20.0,
             min_count: 2,
             uncounted: vec!["shoes".to_owned()],
-            max_count_share: 1.0,
+            max_count_share: 0.5,
             min_apart_s: 1.0,
             order_options: 4,
             ground_single_image: false,
@@ -153,7 +153,7 @@ impl SpatialConfig {
     pub fn spatialladder_26k() -> Self {
         Self {
             ground_single_image: true,
-            max_per_image_and_type: 2,
+            max_per_image_and_type: 4,
             max_count_share: 0.35,
             train: Quotas::new([("single_image", 5929), ("multi_view", 5752), ("video", 9000)]),
             evaluation: Quotas::new([

@@ -59,7 +59,7 @@ impl Candidate {
 
     /// What the text alone says about which option is right, as named numbers that average to zero over a set of
     /// questions that cannot be answered blind: how much more than by chance a direction goes with an object in its
-    /// place in the question, and a candidate is the nearest. `categories` are those of the scene's objects.
+    /// place in the question, and a candidate is the nearest, to this target or rather than another. `categories` are those of the scene's objects.
     pub fn hints(&self, categories: &BTreeMap<u16, String>) -> Vec<(String, f32)> {
         let CandidateAnswer::Choice { options, correct, .. } = &self.answer else {
             return Vec::new();
@@ -75,8 +75,21 @@ impl Candidate {
                     })
                     .collect()
             }
-            Reason::RelativeDistance { .. } => {
-                options.iter().enumerate().map(|(at, category)| (category.clone(), surplus(at))).collect()
+            Reason::RelativeDistance { target, .. } => {
+                let target = categories.get(target).map_or("", String::as_str);
+                let Some(nearest) = options.get(*correct) else {
+                    return Vec::new();
+                };
+                let of_option = |(at, option): (usize, &String)| {
+                    [(option.clone(), surplus(at)), (format!("{target}: {option}"), surplus(at))]
+                };
+                // Of two options, which is the nearest: the other way round it counts the other way.
+                let of_pair = |option: &String| match nearest < option {
+                    true => (format!("{nearest} or {option}"), 0.5),
+                    false => (format!("{option} or {nearest}"), -0.5),
+                };
+                let others = options.iter().filter(|option| *option != nearest).map(of_pair);
+                options.iter().enumerate().flat_map(of_option).chain(others).collect()
             }
             _ => Vec::new(),
         }
