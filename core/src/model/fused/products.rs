@@ -2,7 +2,7 @@
 //!
 //! A few rows at a time (decoding) are bound by the memory that the weights take, so these are widened on the way and
 //! the activations stay f32. Many rows (reading a prompt) are bound by arithmetic: there the activations are rounded
-//! to bfloat16 too where the machine multiplies bfloat16 (AVX-512 BF16), several times as fast as f32; sums are
+//! to bfloat16 too where the machine multiplies bfloat16 (AVX-512 BF16), about twice as fast as f32; sums are
 //! f32 always. Any other machine widens the weights block by block.
 
 use super::kernels::{Rows, tensor};
