@@ -58,7 +58,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
         let telling = Telling::new(showing, video);
         let first_frames: Vec<usize> = order.iter().map(|sight| sight.frame).collect();
         candidates.push(Candidate {
-            visibility: showing.sights.visibility(&ids, &video),
+            visibility: showing.sights.visibility(&ids, video),
             data_type: showing.data_type,
             question_type: QuestionType::AppearanceOrder,
             question,
