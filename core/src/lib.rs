@@ -14,7 +14,6 @@ pub mod processor;
 pub mod questions;
 pub mod render;
 pub mod samples;
-pub mod scan_writers;
 pub mod scenes;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -23,6 +22,8 @@ pub mod benchmarks;
 pub mod measure;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod runs;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod scan_writers;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod training;
 

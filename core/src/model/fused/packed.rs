@@ -1,6 +1,6 @@
 //! Products with weights in eight or four bits: see [`crate::model::quantization`].
 
-use super::products::{WeightRows, round};
+use super::products::WeightRows;
 use crate::model::quantization::{Bits, GROUP, dequantize_group};
 use half::f16;
 use std::ops::Range;
@@ -37,28 +37,18 @@ impl WeightRows for PackedRows<'_> {
         self.inputs
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn bf16_row<'a>(&'a self, output: usize, inputs: Range<usize>, buffer: &'a mut Vec<u16>) -> &'a [u16] {
         // Whole groups around the part, which begins and ends at pairs.
         let groups = inputs.start / GROUP..inputs.end.div_ceil(GROUP);
         let first = groups.start * GROUP;
         buffer.resize(groups.len() * GROUP, 0);
-        #[cfg(target_arch = "x86_64")]
-        if super::products::has_avx512() {
-            let (values, scales) = self.row(output, groups);
-            // SAFETY: the machine has these instructions; `buffer` has room for all groups.
-            unsafe {
-                match self.bits {
-                    Bits::Eight => avx512::to_bf16::<false>(values, scales, buffer),
-                    Bits::Four => avx512::to_bf16::<true>(values, scales, buffer),
-                }
-            }
-            return &buffer[inputs.start - first..inputs.end - first];
-        }
-        let mut weights = [0.0; GROUP];
-        for ((group, scale), out) in self.groups(output, groups).zip(buffer.chunks_exact_mut(GROUP)) {
-            dequantize_group(group, scale, self.bits, &mut weights);
-            for (out, weight) in out.iter_mut().zip(&weights) {
-                *out = round(*weight);
+        let (values, scales) = self.row(output, groups);
+        // SAFETY: it is asked for only where bfloat16 is multiplied, see `products::linear`.
+        unsafe {
+            match self.bits {
+                Bits::Eight => avx512::to_bf16::<false>(values, scales, buffer),
+                Bits::Four => avx512::to_bf16::<true>(values, scales, buffer),
             }
         }
         &buffer[inputs.start - first..inputs.end - first]

@@ -9,6 +9,7 @@ use super::kernels::{Rows, tensor};
 use super::parallel::{for_pieces, vectorized};
 use burn::backend::flex::FlexTensor;
 use half::bf16;
+#[cfg(target_arch = "x86_64")]
 use std::ops::Range;
 
 /// Weights `[outputs, inputs]`, row by row.
@@ -17,7 +18,8 @@ pub(super) trait WeightRows: Sync {
 
     fn inputs(&self) -> usize;
 
-    /// Part of a row, rounded to bfloat16; `buffer` may hold it.
+    /// Part of a row, rounded to bfloat16; `buffer` may hold it. Only where bfloat16 is multiplied.
+    #[cfg(target_arch = "x86_64")]
     fn bf16_row<'a>(&'a self, output: usize, inputs: Range<usize>, buffer: &'a mut Vec<u16>) -> &'a [u16];
 
     /// A whole row.
@@ -55,6 +57,7 @@ impl WeightRows for Bf16Rows<'_> {
         self.inputs
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn bf16_row<'a>(&'a self, output: usize, inputs: Range<usize>, _: &'a mut Vec<u16>) -> &'a [u16] {
         &self.row(output)[inputs]
     }
@@ -106,8 +109,9 @@ pub(super) fn widen(value: u16) -> f32 {
 }
 
 /// To the nearest bfloat16, halves to even; NaN stays NaN.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn round(value: f32) -> u16 {
+fn round(value: f32) -> u16 {
     let bits = value.to_bits();
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
     let nan = (bits >> 16) | 0x40;
