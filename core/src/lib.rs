@@ -2,7 +2,8 @@
 //! trained vision-language model, from its answers to a report. `ARCHITECTURE.md` draws the modules.
 //!
 //! Lowest floor first: geometry, scenes, render, samples, scan_writers, questions, processor, model, answering,
-//! benchmarks, runs, training, recording. Each may use those before it in this list, never those after.
+//! benchmarks, runs, training, recording. Each may use those before it in this list, never those after; `measure`
+//! stands beside them.
 //!
 //! Failures: every module has one `thiserror` enum that names the file, the line or the tensor, and
 //! what to do. Nothing panics on input; a panic is a bug.

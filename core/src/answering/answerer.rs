@@ -52,12 +52,6 @@ pub enum Visuals<'a> {
     },
 }
 
-impl<'a> From<&'a [RgbImage]> for Visuals<'a> {
-    fn from(images: &'a [RgbImage]) -> Self {
-        Self::Images(images)
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AskOptions {
     pub prompt: Prompt,

@@ -71,7 +71,7 @@ pub struct Generation {
     pub ending: Ending,
 }
 
-/// Seconds that a batch took.
+/// Seconds that a batch took, and what it was spared.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct GenerationTime {
     /// The vision tower.

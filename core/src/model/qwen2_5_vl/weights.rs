@@ -113,8 +113,7 @@ impl<'a> Weights<'a> {
         shape: [usize; 2],
         init: Init,
     ) -> Result<Param<Tensor<2>>, ModelError> {
-        // Training wants the whole precision for its steps.
-        let keeps = self.device == Device::flex() && !self.device.is_autodiff();
+        let keeps = self.keeps_as_stored();
         if let Origin::Files(files) = &mut self.origin
             && keeps
             && let Some(data) = files.read_bf16(name, shape)?
@@ -122,6 +121,12 @@ impl<'a> Weights<'a> {
             return Ok(Param::from_tensor(Tensor::from_data(data, (&self.device, DType::BF16))));
         }
         self.get(name, shape, init)
+    }
+
+    /// Whether the device computes with matrices in the form in which they are stored. Training wants the whole
+    /// precision for its steps.
+    fn keeps_as_stored(&self) -> bool {
+        self.device == Device::flex() && !self.device.is_autodiff()
     }
 
     /// The weight of a linear layer, which may be stored in few bits.
@@ -134,7 +139,7 @@ impl<'a> Weights<'a> {
         shape: [usize; 2],
         init: Init,
     ) -> Result<LinearWeight, ModelError> {
-        let keeps = self.device == Device::flex() && !self.device.is_autodiff();
+        let keeps = self.keeps_as_stored();
         if let Origin::Files(files) = &mut self.origin
             && let Some((bits, values, scales)) = files.read_packed(name, shape)?
         {

@@ -107,7 +107,7 @@ impl Furnisher<'_> {
     /// On any piece that carries things.
     fn somewhere_on_top(&mut self, name: &str) {
         let carriers: Vec<usize> = (0..self.placer.objects.len())
-            .filter(|&at| self.carries(&self.placer.objects[at].category, name))
+            .filter(|&at| carries(&self.placer.objects[at].category, name))
             .collect();
         for _ in 0..8 {
             let Some(&on) = self.placer.dice.pick(&carriers) else {
@@ -119,14 +119,6 @@ impl Furnisher<'_> {
             if self.placer.on_top(on, name, size, spot, turn).is_some() {
                 return;
             }
-        }
-    }
-
-    /// Whether things of one category are usually found on those of another.
-    fn carries(&self, below: &str, name: &str) -> bool {
-        match name {
-            "pillow" => matches!(below, "bed" | "sofa" | "armchair"),
-            _ => matches!(below, "desk" | "table" | "counter" | "coffee table"),
         }
     }
 
@@ -210,5 +202,13 @@ impl Furnisher<'_> {
                 self.placer.place(name);
             }
         }
+    }
+}
+
+/// Whether things of one category are usually found on those of another.
+fn carries(below: &str, name: &str) -> bool {
+    match name {
+        "pillow" => matches!(below, "bed" | "sofa" | "armchair"),
+        _ => matches!(below, "desk" | "table" | "counter" | "coffee table"),
     }
 }
