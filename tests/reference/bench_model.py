@@ -10,15 +10,22 @@ import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 folder, down, across, prompt_tokens, new_tokens = sys.argv[1], *map(int, sys.argv[2:6])
-dtypes = sys.argv[6].split(",")
+dtypes, device = sys.argv[6].split(","), sys.argv[7]
+
+
+def finish():
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def best(work):
     work()
+    finish()
     start, shortest = time.perf_counter(), float("inf")
     for turn in range(6):
         begin = time.perf_counter()
         work()
+        finish()
         shortest = min(shortest, time.perf_counter() - begin)
         if turn >= 1 and time.perf_counter() - start > 3:
             break
@@ -28,17 +35,18 @@ def best(work):
 @torch.inference_mode()
 def measure(dtype):
     start = time.perf_counter()
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval()
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval().to(device)
+    finish()
     load_s = time.perf_counter() - start
     vision = model.config.vision_config
     length = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     index = torch.arange(down * across * length)
-    pixels = (((index * 7919 + 13) % 1000).float() / 500 - 1).reshape(-1, length).to(dtype)
-    grid = torch.tensor([[1, down, across]])
+    pixels = (((index * 7919 + 13) % 1000).float() / 500 - 1).reshape(-1, length).to(device, dtype)
+    grid = torch.tensor([[1, down, across]], device=device)
     encode_s = best(lambda: model.model.get_image_features(pixels, grid))
 
     plain = max(min(model.config.text_config.vocab_size, model.config.vision_start_token_id, model.config.image_token_id), 2)
-    ids = (torch.arange(prompt_tokens) * 31 % plain)[None]
+    ids = (torch.arange(prompt_tokens) * 31 % plain)[None].to(device)
 
     def prefill():
         return model(input_ids=ids, use_cache=True, logits_to_keep=1)
@@ -53,8 +61,10 @@ def measure(dtype):
     start, decode_s = time.perf_counter(), float("inf")
     for turn in range(6):
         state = prefill()
+        finish()
         begin = time.perf_counter()
         decode(state)
+        finish()
         decode_s = min(decode_s, time.perf_counter() - begin)
         if turn >= 1 and time.perf_counter() - start > 3:
             break

@@ -199,7 +199,11 @@ fn gradients_match_the_reference() {
 }
 
 fn check_gradients() {
-    for Case { name, model, encoded, expected } in cases(&Device::flex().autodiff()) {
+    check_gradients_on(&Device::flex().autodiff());
+}
+
+fn check_gradients_on(device: &Device) {
+    for Case { name, model, encoded, expected } in cases(device) {
         let input = model.prepare(&[&encoded]).unwrap();
         let hidden = model.hidden(&input, None);
         // Cross-entropy of the next token, everywhere but where that is a part of an image or a video.
@@ -265,13 +269,18 @@ fn check_greedy_on(device: &Device) {
 /// The operations that Burn compiles for graphics cards, where there is one. Fusion with autotune has given wrong cached
 /// decoding on Vulkan (tracel-ai/burn issue 5257), so tokens are compared too.
 #[test]
-fn a_graphics_card_matches_the_reference() {
-    let device = match DeviceChoice::Wgpu.open() {
-        Ok(device) => device,
-        Err(error) => return println!("skipped: {error}"),
-    };
-    check_forward_on(&device);
-    check_greedy_on(&device);
+fn graphics_cards_match_the_reference() {
+    for choice in [DeviceChoice::Cuda(0), DeviceChoice::Vulkan] {
+        match choice.open() {
+            Ok(device) => {
+                check_forward_on(&device);
+                check_greedy_on(&device);
+                check_gradients_on(&device.autodiff());
+                println!("{choice} matches");
+            }
+            Err(error) => println!("skipped: {error}"),
+        }
+    }
 }
 
 /// A sequence in one go, and piece by piece through the cache, in a padded batch with a longer one.

@@ -152,7 +152,7 @@ fn the_foundation_is_examined_on_held_out_pictures() {
         .iter()
         .filter_map(|event| match event.event {
             Event::Evaluation { step, samples, mean_iou, category_accuracy, parsed, .. } => {
-                assert!((0.0..=1.0).contains(&mean_iou) && parsed.is_none());
+                assert!(mean_iou.is_some_and(|iou| (0.0..=1.0).contains(&iou)) && parsed.is_none());
                 Some((step, samples, category_accuracy.is_some()))
             }
             _ => None,

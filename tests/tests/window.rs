@@ -116,8 +116,10 @@ fn append_steps(log: &mut EventLog, steps: std::ops::RangeInclusive<u64>) {
             log.write(Event::Evaluation {
                 step,
                 samples: 60,
-                mean_iou: 0.6 * learnt,
-                accuracy_50: 0.5 * learnt * learnt,
+                mean_iou: Some(0.6 * learnt),
+                accuracy_50: Some(0.5 * learnt * learnt),
+                score: None,
+                kinds: Default::default(),
                 parsed: Some(1.0),
                 category_accuracy: None,
                 seconds: 3.0,

@@ -51,6 +51,22 @@ pub struct AskArgs {
     #[arg(long)]
     pub thinking: bool,
 
+    /// Ask for the letter of an option or a number, without a thought or boxes
+    #[arg(long, conflicts_with_all = ["thinking", "raw_prompt"])]
+    pub direct: bool,
+
+    /// An answer to choose from; can be repeated. Letters are put before them. Implies --direct unless --thinking is given
+    #[arg(long = "option", value_name = "TEXT", conflicts_with = "raw_prompt")]
+    pub options: Vec<String>,
+
+    /// Let the model answer only in the form asked for: a letter of the options, a number, or boxes
+    #[arg(long, conflicts_with = "raw_prompt")]
+    pub constrain: bool,
+
+    /// Text that ends the answer, which is cut before it; can be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+
     /// Longest answer, in tokens
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub max_new_tokens: usize,
@@ -136,8 +152,13 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     let prompt = match (args.raw_prompt, args.thinking) {
         (true, _) => Prompt::Raw,
         (false, true) => Prompt::Thinking,
+        (false, false) if args.direct || !args.options.is_empty() => Prompt::Direct,
         (false, false) => Prompt::Localization,
     };
+    anyhow::ensure!(args.options.len() <= 26, "{} options: there are letters for 26", args.options.len());
+    let choices: Vec<String> =
+        ('A'..='Z').zip(&args.options).map(|(letter, text)| format!("{letter}. {text}")).collect();
+    let constraint = args.constrain.then(|| answerer.constraint(prompt, &choices)).transpose()?;
     let generation = GenerationOptions {
         max_new_tokens: args.max_new_tokens,
         temperature: args.temperature,
@@ -145,6 +166,7 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
         top_p: args.top_p,
         repetition_penalty: args.repetition_penalty,
         seed: args.seed,
+        constraint,
         ..Default::default()
     };
     let mut out = std::io::stdout().lock();
@@ -162,7 +184,8 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
             Err(_) => ControlFlow::Break(()),
         }
     };
-    let answer = answerer.ask(visuals, &args.question, &AskOptions { prompt, generation }, stream)?;
+    let ask = AskOptions { prompt, choices, stop: args.stop.clone(), generation };
+    let answer = answerer.ask(visuals, &args.question, &ask, stream)?;
     if args.json {
         serde_json::to_writer(&mut out, &answer).context("cannot write to stdout")?;
         return writeln!(out).context("cannot write to stdout");

@@ -7,6 +7,7 @@ pub mod climb;
 pub mod data;
 pub mod devices;
 pub mod interrupt;
+pub mod merge;
 pub mod progress;
 pub mod quantize;
 pub mod train;
@@ -32,6 +33,7 @@ enum Command {
     Train(train::TrainArgs),
     Ask(ask::AskArgs),
     Quantize(quantize::QuantizeArgs),
+    Merge(merge::MergeArgs),
     View(view::ViewArgs),
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         Some(Command::Train(args)) => train::run(args),
         Some(Command::Ask(args)) => ask::run(&args),
         Some(Command::Quantize(args)) => quantize::run(&args),
+        Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::View(args)) => view::run(&args),
         Some(Command::Devices(args)) => devices::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),

@@ -20,13 +20,14 @@ pub struct TrainingProgress {
     bar: ProgressBar,
     /// Exponential mean, since the loss of one batch says little.
     loss: Option<f64>,
-    iou: Option<f64>,
+    reward: Option<f64>,
+    held_out: Option<String>,
     last_line: Option<Instant>,
 }
 
 impl TrainingProgress {
     pub fn new(stage: &str, steps: u64) -> Self {
-        Self { bar: bar(stage, steps), loss: None, iou: None, last_line: None }
+        Self { bar: bar(stage, steps), loss: None, reward: None, held_out: None, last_line: None }
     }
 
     pub fn show(&mut self, event: &Timed) {
@@ -39,26 +40,50 @@ impl TrainingProgress {
                 self.bar.set_position(*step);
                 self.say(&format!("resumed after step {step}"));
             }
-            Event::Step { step, loss, samples_per_s, tokens_per_s, seconds_left, .. } => {
+            Event::Step { step, loss, samples_per_s, tokens_per_s, seconds_left, parts, .. } => {
                 let smooth = self.loss.map_or(*loss, |old| 0.95 * old + 0.05 * loss);
                 self.loss = Some(smooth);
-                let iou = self.iou.map_or(String::new(), |iou| format!("  held-out IoU {iou:.3}"));
+                let held_out = self.held_out.clone().unwrap_or_default();
+                let part = |name: &str| parts.iter().find(|(part, _)| part == name).map(|(_, value)| *value);
+                // Of reinforcement the reward says more than the loss.
+                let learnt = match (part("reward"), part("accuracy"), part("format")) {
+                    (Some(reward), Some(accuracy), Some(format)) => {
+                        let smooth = self.reward.map_or(reward, |old| 0.95 * old + 0.05 * reward);
+                        self.reward = Some(smooth);
+                        format!("reward {smooth:.3} (now accuracy {accuracy:.2}, format {format:.2})")
+                    }
+                    _ => format!("loss {smooth:.3}"),
+                };
                 let left = HumanDuration(Duration::from_secs_f64(seconds_left.max(0.0)));
                 let message = format!(
-                    "loss {smooth:.3}{iou}  {samples_per_s:.0} samples/s  {tokens_per_s:.0} tokens/s  {left} left"
+                    "{learnt}{held_out}  {samples_per_s:.0} samples/s  {tokens_per_s:.0} tokens/s  {left} left"
                 );
                 self.bar.set_position(*step);
                 self.bar.set_message(message.clone());
                 self.plain_line(&format!("step {step}  {message}"));
             }
-            Event::Evaluation { step, mean_iou, accuracy_50, parsed, category_accuracy, samples, .. } => {
-                self.iou = Some(*mean_iou);
-                let mut line = format!(
-                    "step {step:>6}: held-out mean IoU {mean_iou:.3}, found at IoU 0.5 {:.1} %",
-                    100.0 * accuracy_50
-                );
+            Event::Evaluation {
+                step,
+                mean_iou,
+                accuracy_50,
+                score,
+                parsed,
+                category_accuracy,
+                samples,
+                kinds,
+                ..
+            } => {
+                let mut line = format!("step {step:>6}: held-out");
+                if let (Some(iou), Some(found)) = (mean_iou, accuracy_50) {
+                    self.held_out = Some(format!("  held-out IoU {iou:.3}"));
+                    line += &format!(" mean IoU {iou:.3}, found at IoU 0.5 {:.1} %", 100.0 * found);
+                }
+                if let Some(score) = score {
+                    self.held_out = Some(format!("  held-out score {score:.3}"));
+                    line += &format!(" score {score:.3} over {} kinds of questions", kinds.len());
+                }
                 if let Some(parsed) = parsed {
-                    line += &format!(", readable {:.1} % of {samples}", 100.0 * parsed);
+                    line += &format!(", in form {:.1} % of {samples}", 100.0 * parsed);
                 }
                 if let Some(accuracy) = category_accuracy {
                     line += &format!(", category right {:.1} %, {samples} pictures", 100.0 * accuracy);

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Train one stage of the ladder
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// foundation | perception
+    /// foundation | perception | understanding | cold-start | reasoning
     pub stage: Stage,
     /// Data set folder made by `data build`
     #[arg(long)]

@@ -12,7 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use web_time::Instant;
 #[cfg(not(target_arch = "wasm32"))]
 use {
-    super::generate_blocking,
+    super::{AnswerForm, Constraint, generate_blocking},
+    crate::model::qwen2_5_vl::lora,
     crate::model::{ModelError, bundled},
     burn::tensor::Device,
 };
@@ -24,6 +25,8 @@ pub enum Prompt {
     /// Stage 1: find the objects and give their boxes as JSON.
     #[default]
     Localization,
+    /// Stage 2: the letter of an option, or a number, and nothing else.
+    Direct,
     /// Stage 3: think between `<think>` tags, then answer between `<answer>` tags.
     Thinking,
     /// Nothing.
@@ -31,12 +34,24 @@ pub enum Prompt {
 }
 
 impl Prompt {
-    /// The text of the user's turn.
-    pub fn fill(self, question: &str) -> String {
+    /// The text of the user's turn. `options` are the answers to choose from, none for a number.
+    pub fn fill(self, question: &str, options: &[String]) -> String {
         match self {
             Self::Localization => prompts::stage1(question),
-            Self::Thinking => prompts::evaluation(question, &[], true),
+            Self::Direct => prompts::evaluation(question, options, false),
+            Self::Thinking => prompts::evaluation(question, options, true),
             Self::Raw => question.to_owned(),
+        }
+    }
+
+    /// The form of the answer that it asks for.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn form(self, options: &[String]) -> Option<AnswerForm> {
+        match self {
+            Self::Localization => Some(AnswerForm::Boxes),
+            Self::Direct | Self::Thinking if options.is_empty() => Some(AnswerForm::Number),
+            Self::Direct | Self::Thinking => Some(AnswerForm::Letter(options.len())),
+            Self::Raw => None,
         }
     }
 }
@@ -55,6 +70,10 @@ pub enum Visuals<'a> {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AskOptions {
     pub prompt: Prompt,
+    /// Answers to choose from, each with its letter: `A. left`.
+    pub choices: Vec<String>,
+    /// Texts that end the answer, which is cut before them.
+    pub stop: Vec<String>,
     pub generation: GenerationOptions,
 }
 
@@ -128,7 +147,7 @@ impl Answerer {
                 let dir = std::path::Path::new(name);
                 // The config first: of a folder that is no model at all, it is what people miss.
                 let model = Qwen2_5Vl::load(dir, device)?;
-                Self::new(model, Processor::load(dir)?)?
+                Self::new(model, Processor::load(&lora::processor_folder(dir)?)?)?
             }
         };
         Ok(Self { load_s: start.elapsed().as_secs_f64(), ..answerer })
@@ -156,16 +175,19 @@ impl Answerer {
         mut on_text: impl AsyncFnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, AnswerError> {
         let start = Instant::now();
-        let encoded = self.encode(visuals, question, options.prompt)?;
+        let encoded = self.encode(visuals, question, options)?;
         let prepared_s = start.elapsed().as_secs_f64();
 
         let mut generation = options.generation.clone();
         let special = self.processor.tokenizer.special();
         generation.stop_tokens.extend([special.im_end, special.end_of_text]);
         let mut stream = self.processor.tokenizer.stream();
-        let on_token = async |_, token| match stream.push(token) {
-            Some(text) => on_text(&text).await,
-            None => ControlFlow::Continue(()),
+        let mut stopper = Stopper::new(&options.stop);
+        let on_token = async |_, token| {
+            let Some(text) = stream.push(token) else { return ControlFlow::Continue(()) };
+            let (text, stopped) = stopper.push(&text);
+            let heard = if text.is_empty() { ControlFlow::Continue(()) } else { on_text(&text).await };
+            if stopped { ControlFlow::Break(()) } else { heard }
         };
         // Taken out for the time of the answer: two questions at once share nothing.
         let mut memory = std::mem::take(&mut *self.memory());
@@ -180,8 +202,27 @@ impl Answerer {
             }
             token_ids = result.token_ids;
         }
+        let held_back = stopper.rest();
+        if !held_back.is_empty() {
+            // The answer is over, whatever the listener says.
+            let _ = on_text(&held_back).await;
+        }
         let timings = self.timings(prepared_s, time, encoded.token_ids.len(), token_ids.len());
-        Ok(self.answer(token_ids, &encoded.images, timings, problems))
+        Ok(self.answer(token_ids, &encoded.images, timings, problems, &options.stop))
+    }
+
+    /// A constraint to the form that a prompt asks for.
+    ///
+    /// # Errors
+    /// The prompt asks for none, or the tokenizer cannot be followed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn constraint(&self, prompt: Prompt, choices: &[String]) -> Result<Constraint, AnswerError> {
+        let form = prompt
+            .form(choices)
+            .ok_or_else(|| AnswerError::Constraint("a question sent as it is asks for no form".to_owned()))?;
+        let rows = self.model.config().text.vocab_size;
+        Constraint::new(&self.processor.tokenizer, rows, form, prompt == Prompt::Thinking)
+            .map_err(AnswerError::Constraint)
     }
 
     /// A question with its pictures or video as the model takes it, the assistant's turn opened.
@@ -189,7 +230,7 @@ impl Answerer {
         &self,
         visuals: Visuals<'_>,
         question: &str,
-        prompt: Prompt,
+        options: &AskOptions,
     ) -> Result<Encoded, AnswerError> {
         let processor = &self.processor.image;
         let patches = match visuals {
@@ -200,7 +241,7 @@ impl Answerer {
                 vec![processor.preprocess_video(frames, frames_per_second)?]
             }
         };
-        let message = Message::user(0..patches.len(), prompt.fill(question));
+        let message = Message::user(0..patches.len(), options.prompt.fill(question, &options.choices));
         let encoded = self.processor.encode(&[message], patches, true)?;
         let (tokens, limit) = (encoded.token_ids.len(), self.model.config().text.max_position_embeddings);
         if tokens >= limit { Err(AnswerError::TooLong { tokens, limit }) } else { Ok(encoded) }
@@ -235,8 +276,12 @@ impl Answerer {
         images: &[PixelPatches],
         timings: Timings,
         mut problems: Vec<String>,
+        stop: &[String],
     ) -> Answer {
-        let text = self.processor.decode(&token_ids);
+        let mut text = self.processor.decode(&token_ids);
+        if let Some(at) = first_stop(&text, stop) {
+            text.truncate(at);
+        }
         let parsed = parse::parse(&text);
         problems.extend(parsed.problems);
         let boxes = match images.first() {
@@ -255,6 +300,48 @@ impl Answerer {
     }
 }
 
+/// Where the first of these texts begins.
+fn first_stop(text: &str, stop: &[String]) -> Option<usize> {
+    stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
+}
+
+/// Passes a text on piece by piece up to the first stop; what may be the beginning of one is held back.
+struct Stopper<'a> {
+    stop: &'a [String],
+    held: String,
+    stopped: bool,
+}
+
+impl<'a> Stopper<'a> {
+    fn new(stop: &'a [String]) -> Self {
+        Self { stop, held: String::new(), stopped: false }
+    }
+
+    /// What can be passed on now, and whether that was the last.
+    fn push(&mut self, text: &str) -> (String, bool) {
+        if self.stopped {
+            return (String::new(), true);
+        }
+        self.held.push_str(text);
+        if let Some(at) = first_stop(&self.held, self.stop) {
+            self.stopped = true;
+            self.held.truncate(at);
+            return (std::mem::take(&mut self.held), true);
+        }
+        let begins = |from: &usize| {
+            self.stop.iter().any(|stop| !stop.is_empty() && stop.starts_with(&self.held[*from..]))
+        };
+        let keep = self.held.char_indices().map(|(at, _)| at).find(begins).unwrap_or(self.held.len());
+        let rest = self.held.split_off(keep);
+        (std::mem::replace(&mut self.held, rest), false)
+    }
+
+    /// What was held back and turned out to be no stop.
+    fn rest(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
 /// The likeliest answers to a batch of prompts, as text.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn generate_batch(
@@ -268,4 +355,27 @@ pub fn generate_batch(
     let options = GenerationOptions { max_new_tokens, stop_tokens, ..Default::default() };
     let (results, _) = generate_blocking(model, prompts, &options, |_, _| ControlFlow::Continue(()))?;
     Ok(results.iter().map(|result| processor.decode(&result.token_ids)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_found_across_pieces_and_never_passed_on() {
+        let stop = ["</answer>".to_owned(), "END".to_owned()];
+        let mut stopper = Stopper::new(&stop);
+        let mut heard = String::new();
+        let mut ended = false;
+        for piece in ["left <", "b> and </ans", "wer> then </answer", "> never"] {
+            let (text, stopped) = stopper.push(piece);
+            heard.push_str(&text);
+            ended |= stopped;
+        }
+        assert_eq!((heard.as_str(), ended), ("left <b> and ", true));
+        let mut stopper = Stopper::new(&stop);
+        assert_eq!(stopper.push("so E").0, "so ");
+        assert_eq!(stopper.push("xit E").0, "Exit ");
+        assert_eq!(stopper.rest(), "E");
+    }
 }

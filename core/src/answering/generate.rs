@@ -27,6 +27,9 @@ pub struct GenerationOptions {
     pub seed: u64,
     /// Tokens that end an answer, besides the config's.
     pub stop_tokens: Vec<u32>,
+    /// What the answer has to be.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub constraint: Option<super::Constraint>,
     /// Whether to give the log-probability of each token.
     pub logprobs: bool,
     /// Goes on until `max_new_tokens` whatever the model says: for measuring.
@@ -43,6 +46,8 @@ impl Default for GenerationOptions {
             repetition_penalty: 1.0,
             seed: 0,
             stop_tokens: Vec::new(),
+            #[cfg(not(target_arch = "wasm32"))]
+            constraint: None,
             logprobs: false,
             ignore_end: false,
         }
@@ -65,8 +70,10 @@ pub enum Ending {
 pub struct Generation {
     /// Without the token that ended it.
     pub token_ids: Vec<u32>,
+    /// The token that ended it, where the model did.
+    pub ended_by: Option<u32>,
     /// Where asked for, the natural logarithm of each token's probability under the model itself: before temperature,
-    /// penalty and cuts.
+    /// penalty and cuts. That of the token that ended it comes last.
     pub logprobs: Vec<f32>,
     pub ending: Ending,
 }
@@ -114,11 +121,10 @@ pub async fn generate(
             cache
         }
         None => {
-            let images: Vec<_> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
-            if !images.is_empty() {
+            if prompts.iter().any(|prompt| !prompt.images.is_empty()) {
                 input = input.with_images(match &mut memory {
                     Some(memory) => memory.encode(model, &prompts[0].images)?,
-                    None => model.encode_images(&images)?,
+                    None => encode_once(model, prompts)?,
                 });
                 sync(&device)?;
             }
@@ -128,10 +134,18 @@ pub async fn generate(
     cache.reserve(width + options.max_new_tokens);
     time.encode_s = start.elapsed().as_secs_f64();
 
-    let mut samplers: Vec<Sampler> =
-        (0..).zip(prompts).map(|(row, prompt)| Sampler::new(options, row, &prompt.token_ids)).collect();
+    let never = [model.config().image_token_id, model.config().video_token_id];
+    let mut samplers: Vec<Sampler> = (0..)
+        .zip(prompts)
+        .map(|(row, prompt)| Sampler::new(options, row, &prompt.token_ids, never))
+        .collect();
     let mut results = vec![
-        Generation { token_ids: Vec::new(), logprobs: Vec::new(), ending: Ending::Length };
+        Generation {
+            token_ids: Vec::new(),
+            ended_by: None,
+            logprobs: Vec::new(),
+            ending: Ending::Length
+        };
         prompts.len()
     ];
     // Prompts still running, in the order of the cache's rows, and where their next token stands.
@@ -153,6 +167,8 @@ pub async fn generate(
         for (place, (row, Chosen { token, logprob })) in rows.iter().zip(&chosen).enumerate() {
             if ends(*token) {
                 results[*row].ending = Ending::Complete;
+                results[*row].ended_by = Some(*token);
+                results[*row].logprobs.extend(*logprob);
                 continue;
             }
             results[*row].token_ids.push(*token);
@@ -187,6 +203,29 @@ pub async fn generate(
         memory.keep(prompts[0], &results[0].token_ids, cache);
     }
     Ok((results, time))
+}
+
+/// The images of all prompts; those of a prompt that follows itself are encoded only once.
+fn encode_once(model: &Qwen2_5Vl, prompts: &[&Encoded]) -> Result<Tensor<2>, ModelError> {
+    let groups: Vec<&[&Encoded]> = prompts.chunk_by(|one, other| std::ptr::eq(*one, *other)).collect();
+    let images: Vec<_> = groups.iter().flat_map(|group| &group[0].images).collect();
+    let tokens = model.encode_images(&images)?;
+    if groups.len() == prompts.len() {
+        return Ok(tokens);
+    }
+    let merge = model.config().vision.spatial_merge_size.pow(2);
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(prompts.len());
+    for group in groups {
+        let count: usize =
+            group[0].images.iter().map(|image| image.grid_thw.iter().product::<usize>() / merge).sum();
+        if count > 0 {
+            let own = tokens.clone().slice_dim(0, start..start + count);
+            parts.extend(std::iter::repeat_n(own, group.len()));
+        }
+        start += count;
+    }
+    Ok(Tensor::cat(parts, 0))
 }
 
 /// [`generate`], waiting for it.

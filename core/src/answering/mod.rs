@@ -5,6 +5,10 @@ mod agreement;
 mod answerer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod benchmark;
+#[cfg(not(target_arch = "wasm32"))]
+mod constraint;
+#[cfg(not(target_arch = "wasm32"))]
+mod device_check;
 mod generate;
 mod memory;
 pub mod parse;
@@ -15,6 +19,10 @@ pub use agreement::{Agreement, agreement};
 #[cfg(not(target_arch = "wasm32"))]
 pub use answerer::generate_batch;
 pub use answerer::{Answer, Answerer, AskOptions, Prompt, Timings, Visuals};
+#[cfg(not(target_arch = "wasm32"))]
+pub use constraint::{AnswerForm, Constraint};
+#[cfg(not(target_arch = "wasm32"))]
+pub use device_check::{DeviceCheck, check_device};
 #[cfg(not(target_arch = "wasm32"))]
 pub use generate::generate_blocking;
 pub use generate::{Ending, Generation, GenerationOptions, GenerationTime, generate};
@@ -40,4 +48,6 @@ pub enum AnswerError {
          smaller images"
     )]
     TooLong { tokens: usize, limit: usize },
+    #[error("the answer cannot be held to a form: {0}")]
+    Constraint(String),
 }

@@ -13,13 +13,17 @@ pub struct Sampler {
     top_p: f32,
     repetition_penalty: f32,
     logprobs: bool,
+    /// Tokens that stand for images: whoever reads on would look for an image that is not there.
+    never: [u32; 2],
     /// Tokens of prompt and answer, where these are penalized.
     seen: HashSet<u32>,
+    #[cfg(not(target_arch = "wasm32"))]
+    guide: Option<super::constraint::Guide>,
     rng: ChaCha8Rng,
 }
 
 impl Sampler {
-    pub fn new(options: &GenerationOptions, stream: u64, prompt: &[u32]) -> Self {
+    pub fn new(options: &GenerationOptions, stream: u64, prompt: &[u32], never: [u32; 2]) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         rng.set_stream(stream);
         let penalizes = options.repetition_penalty != 1.0;
@@ -29,6 +33,9 @@ impl Sampler {
             top_p: options.top_p,
             repetition_penalty: options.repetition_penalty,
             logprobs: options.logprobs,
+            never,
+            #[cfg(not(target_arch = "wasm32"))]
+            guide: options.constraint.as_ref().map(super::Constraint::follow),
             seen: if penalizes { prompt.iter().copied().collect() } else { HashSet::new() },
             rng,
         }
@@ -36,7 +43,17 @@ impl Sampler {
 
     /// Whether the token is the one with the largest logit, and nothing more is asked for.
     pub fn takes_the_largest(&self) -> bool {
-        self.is_greedy() && !self.logprobs && self.repetition_penalty == 1.0
+        self.is_greedy() && !self.logprobs && self.repetition_penalty == 1.0 && !self.is_guided()
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn is_guided(&self) -> bool {
+        self.guide.is_some()
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn is_guided(&self) -> bool {
+        false
     }
 
     fn is_greedy(&self) -> bool {
@@ -45,25 +62,35 @@ impl Sampler {
 
     /// The next token, from one logit for each token of the vocabulary, and its log-probability where asked for.
     pub fn choose(&mut self, logits: &[f32]) -> (u32, Option<f32>) {
-        let token = if self.repetition_penalty == 1.0 {
+        let token = if self.repetition_penalty == 1.0 && !self.is_guided() {
             self.pick(logits)
         } else {
-            let mut penalized = logits.to_vec();
+            let mut changed = logits.to_vec();
             for token in &self.seen {
-                if let Some(logit) = penalized.get_mut(*token as usize) {
+                if let Some(logit) = changed.get_mut(*token as usize) {
                     let penalty = self.repetition_penalty;
                     *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
                 }
             }
-            let token = self.pick(&penalized);
-            self.seen.insert(token);
+            #[cfg(not(target_arch = "wasm32"))]
+            if let Some(guide) = &mut self.guide {
+                guide.mask(&mut changed);
+            }
+            let token = self.pick(&changed);
+            #[cfg(not(target_arch = "wasm32"))]
+            if let Some(guide) = &mut self.guide {
+                guide.push(token);
+            }
+            if self.repetition_penalty != 1.0 {
+                self.seen.insert(token);
+            }
             token
         };
         (token, self.logprobs.then(|| log_probability(logits, token)))
     }
 
     fn pick(&mut self, logits: &[f32]) -> u32 {
-        let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+        let mut order: Vec<u32> = (0..logits.len() as u32).filter(|id| !self.never.contains(id)).collect();
         let by_logit = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]);
         if self.is_greedy() {
             return order.into_iter().min_by(by_logit).unwrap_or(0);
@@ -111,7 +138,7 @@ mod tests {
     const LOGITS: [f32; 5] = [0.0, 3.0, 1.0, 2.0, -1.0];
 
     fn counts(options: GenerationOptions) -> [usize; 5] {
-        let mut sampler = Sampler::new(&options, 0, &[]);
+        let mut sampler = Sampler::new(&options, 0, &[], [9; 2]);
         let mut counts = [0; 5];
         for _ in 0..4000 {
             counts[sampler.choose(&LOGITS).0 as usize] += 1;
@@ -147,7 +174,7 @@ mod tests {
     fn what_was_said_becomes_less_likely() {
         let options = GenerationOptions { repetition_penalty: 2.0, logprobs: true, ..Default::default() };
         // The prompt held token 1, the likeliest by itself.
-        let mut sampler = Sampler::new(&options, 0, &[1]);
+        let mut sampler = Sampler::new(&options, 0, &[1], [9; 2]);
         let chosen: Vec<(u32, Option<f32>)> = (0..3).map(|_| sampler.choose(&LOGITS)).collect();
         // 3 / 2 < 2; then 3 / 2 > 2 / 2.
         assert_eq!(chosen.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [3, 1, 1]);
@@ -155,6 +182,15 @@ mod tests {
         for (token, logprob) in chosen {
             let expected = LOGITS[token as usize] - total.ln();
             assert!((logprob.unwrap() - expected).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn tokens_of_images_are_never_said() {
+        for temperature in [0.0, 1.0] {
+            let options = GenerationOptions { temperature, logprobs: true, ..Default::default() };
+            let mut sampler = Sampler::new(&options, 0, &[], [1, 3]);
+            assert!((0..200).all(|_| ![1, 3].contains(&sampler.choose(&LOGITS).0)));
         }
     }
 

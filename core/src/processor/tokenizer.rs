@@ -115,6 +115,11 @@ impl Tokenizer {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// What a token stands for: nothing for special tokens and unused ids.
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        self.inner.table.bytes(id)
+    }
+
     /// Decodes tokens as they come.
     pub fn stream(&self) -> TokenStream {
         TokenStream { table: self.inner.table.clone(), pending: Vec::new() }

@@ -2,6 +2,7 @@
 
 use super::RunError;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,8 @@ pub enum Event {
         tokens_per_s: f64,
         /// Seconds to the end of the run at the pace of the last steps, held-out evaluations included.
         seconds_left: f64,
-        /// The parts that `loss` is the weighted sum of, where there are several.
+        /// What else was measured in the step, by name: the parts that `loss` is the weighted sum of where there are
+        /// several; in the reasoning stage rewards, lengths and divergence.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         parts: Vec<(String, f64)>,
     },
@@ -41,10 +43,19 @@ pub enum Event {
     Evaluation {
         step: u64,
         samples: usize,
-        mean_iou: f64,
+        /// Of boxes, where the stage localizes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mean_iou: Option<f64>,
         /// Share of objects found with IoU of at least 0.5.
-        accuracy_50: f64,
-        /// Share of answers that could be read as boxes; absent where nothing is answered in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        accuracy_50: Option<f64>,
+        /// Of spatial questions: the mean over their kinds of accuracy or mean relative accuracy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        score: Option<f64>,
+        /// The score of each kind of spatial question: `video/room size`.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        kinds: BTreeMap<String, f64>,
+        /// Share of answers in the form asked for; absent where nothing is answered in words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parsed: Option<f64>,
         /// Foundation stage: share of patches given the right category.

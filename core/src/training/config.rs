@@ -1,6 +1,7 @@
 //! Everything a training run can be told. A run directory holds the resolved form as `config.toml`.
 
 use super::TrainError;
+use crate::model::qwen2_5_vl::LoraConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -12,13 +13,25 @@ pub enum Stage {
     Foundation,
     /// Stage 1 of the paper: localize objects.
     Perception,
+    /// Stage 2: the seven spatial dimensions, answered at once.
+    Understanding,
+    /// Chains of thought, written by rule, before stage 3.
+    ColdStart,
+    /// Stage 3: reinforcement learning with verifiable rewards (GRPO).
+    Reasoning,
 }
 
 impl Stage {
+    pub const ALL: [Self; 5] =
+        [Self::Foundation, Self::Perception, Self::Understanding, Self::ColdStart, Self::Reasoning];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Foundation => "foundation",
             Self::Perception => "perception",
+            Self::Understanding => "understanding",
+            Self::ColdStart => "cold-start",
+            Self::Reasoning => "reasoning",
         }
     }
 }
@@ -27,16 +40,10 @@ impl std::str::FromStr for Stage {
     type Err = TrainError;
 
     fn from_str(text: &str) -> Result<Self, TrainError> {
-        match text {
-            "foundation" => Ok(Self::Foundation),
-            "perception" => Ok(Self::Perception),
-            "understanding" | "cold-start" | "reasoning" => Err(TrainError::Config(format!(
-                "stage {text} is not built yet; this version trains foundation and perception"
-            ))),
-            _ => {
-                Err(TrainError::Config(format!("unknown stage {text}; stages are foundation and perception")))
-            }
-        }
+        Self::ALL.into_iter().find(|stage| stage.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            TrainError::Config(format!("unknown stage {text}; stages are {names}"))
+        })
     }
 }
 
@@ -63,6 +70,16 @@ impl std::str::FromStr for Preset {
     }
 }
 
+/// How the learning rate falls after its warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// Half a cosine down to zero.
+    Cosine,
+    /// In a straight line down to zero.
+    Linear,
+}
+
 /// The resolved configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,28 +96,66 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Optimizer steps; each takes `batch_size * accumulation` samples.
     pub steps: u64,
+    /// Samples computed at a time; in the reasoning stage, prompts that each get a group of answers.
     pub batch_size: usize,
     pub accumulation: usize,
     /// Parts of a batch computed at the same time on the CPU, each on its share of the cores. The sums of
     /// their gradients round differently from those of the whole, so a resumed run keeps its number.
     pub shards: usize,
+    /// Batches of samples of about the same length, so that little is padding. Of sixteen batches drawn together each
+    /// takes its share of the length's range; in what order they come is drawn too.
+    pub group_by_length: bool,
+    /// Whether cheap operations are computed again on the way back instead of kept: less memory, more time.
+    pub gradient_checkpointing: bool,
     /// Peak learning rate of AdamW.
     pub learning_rate: f64,
-    /// Share of the steps over which the rate rises linearly from zero, before its cosine falls to zero.
+    /// Share of the steps over which the rate rises linearly from zero, before it falls to zero.
     pub warmup: f64,
+    pub decay: Decay,
     pub weight_decay: f64,
     /// Gradients are scaled down to this global norm.
     pub max_gradient_norm: f64,
+    /// Least and most pixels of an image that the model sees; 0 as the model's own preprocessing has it.
+    pub min_pixels: u64,
+    pub max_pixels: u64,
     /// Steps between held-out evaluations; 0 for never.
     pub evaluate_every: u64,
     /// Held-out samples an evaluation answers.
     pub evaluate_samples: usize,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
-    /// Checkpoints kept, newest first.
+    /// Checkpoints kept, newest first. The one with the best evaluation is kept beside them.
     pub keep_checkpoints: usize,
+    pub mixture: Mixture,
+    pub freeze: Freeze,
+    /// Adapters that are trained in place of the model's own weights; rank 0 for none.
+    pub lora: LoraConfig,
     pub foundation: FoundationConfig,
+    pub reinforcement: ReinforcementConfig,
     pub faults: PublishedFaults,
+}
+
+/// How often rows of each kind are drawn: 1 for every row once an epoch, 2 for twice, 0.5 for every second row, 0 for
+/// none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mixture {
+    pub localization: f64,
+    pub single_image: f64,
+    pub multi_view: f64,
+    pub video: f64,
+    pub cold_start: f64,
+}
+
+/// Parts of the model that do not learn.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// The vision tower up to the merger.
+    pub vision: bool,
+    /// The merger, which makes the language model's tokens of the tower's.
+    pub merger: bool,
+    pub language: bool,
 }
 
 /// The foundation stage: weights of its losses, and their order.
@@ -121,16 +176,68 @@ pub struct FoundationConfig {
     pub caption: f64,
 }
 
+/// What a completion's loss is a mean over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LossNormalization {
+    /// Over the tokens of each completion, then over completions, as published (GRPO, arXiv 2402.03300).
+    #[serde(rename = "grpo")]
+    Grpo,
+    /// Over all tokens of all completions (DAPO, arXiv 2503.14476).
+    #[serde(rename = "dapo")]
+    Dapo,
+    /// Over the greatest length times completions, with advantages that are not divided by the group's deviation
+    /// (Dr. GRPO, arXiv 2503.20783).
+    #[serde(rename = "dr_grpo")]
+    DrGrpo,
+}
+
+/// The reasoning stage: group relative policy optimization.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReinforcementConfig {
+    /// Completions of each prompt.
+    pub group: usize,
+    pub temperature: f64,
+    /// Sampled from the k likeliest tokens; 0 for all.
+    pub top_k: usize,
+    pub top_p: f64,
+    /// Longest completion.
+    pub max_new_tokens: usize,
+    /// Optimizer steps from the same completions. The first of them counts as the step; clipping acts from the second on.
+    pub updates_per_rollout: usize,
+    /// Ratios of probabilities beyond 1 ± this have no gradient.
+    pub clip: f64,
+    /// Weight of the divergence from the model that the stage started with (the estimator k3).
+    pub kl: f64,
+    pub normalization: LossNormalization,
+    /// Added to the deviation of a group's rewards before dividing by it.
+    pub advantage_epsilon: f64,
+    pub accuracy_weight: f64,
+    pub format_weight: f64,
+    /// Completions that were cut off teach nothing.
+    pub mask_truncated: bool,
+    /// Groups whose rewards are all alike teach nothing, not even to stay near the reference.
+    pub drop_zero_spread: bool,
+    /// Completions whose gradients are computed at a time.
+    pub micro_batch: usize,
+}
+
 /// Faults of the published training code that can be reproduced. All off unless preset `paper` is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedFaults {
-    /// The loss includes the prompt's tokens.
+    /// The loss includes the prompt's tokens, those that stand for a video among them.
     pub prompt_in_loss: bool,
-    /// Answers are JSON-encoded twice.
+    /// Answers of stage 1 are JSON-encoded twice.
     pub double_encoded_answers: bool,
     /// Boxes are scaled for one resize while the pictures go through two: x is too large by 364 / 336.
     pub boxes_scaled_for_one_resize: bool,
+    /// Stage 3 computes the log-probabilities of answers about videos without the videos.
+    pub blind_videos: bool,
+    /// Stage 3 puts the question before the video, which everything else puts after it.
+    pub text_before_video: bool,
+    /// The reward of choice questions takes "A" only, not "A. chair".
+    pub strict_choice: bool,
 }
 
 impl TrainConfig {
@@ -139,37 +246,62 @@ impl TrainConfig {
     /// everything else of the recipe stays.
     pub fn new(stage: Stage, preset: Preset, data: PathBuf, model: String) -> Self {
         let tiny = model.starts_with("tiny") || is_small(Path::new(&model));
-        let foundation = stage == Stage::Foundation;
+        let reasons = stage == Stage::Reasoning;
+        let published = preset == Preset::Paper;
         Self {
             stage,
             preset,
             data,
             device: "auto".into(),
             seed: 42,
-            steps: match (tiny, foundation) {
-                (true, true) => 3_800,
-                (true, false) => 1_000,
+            steps: match (tiny, stage) {
+                (true, Stage::Foundation) => 3_800,
+                (true, Stage::ColdStart) => 400,
+                (true, Stage::Reasoning) => 200,
+                (true, _) => 1_000,
+                (false, Stage::Reasoning) => 2_500,
+                (false, Stage::ColdStart) => 63,
+                (false, Stage::Understanding) => 1_293,
                 (false, _) => 370,
             },
-            batch_size: match (tiny, foundation) {
-                (true, true) => 32,
-                (true, false) => 16,
+            batch_size: match (tiny, stage) {
+                (true, Stage::Foundation) => 32,
+                (true, Stage::Reasoning) => 8,
+                (true, _) => 16,
                 (false, _) => 1,
             },
-            accumulation: if tiny { 1 } else { 16 },
+            accumulation: if tiny || reasons { 1 } else { 16 },
             shards: if tiny { std::thread::available_parallelism().map_or(1, |n| n.get().min(8)) } else { 1 },
-            learning_rate: match (tiny, foundation) {
-                (true, true) => 2e-3,
-                (true, false) => 1e-3,
+            group_by_length: tiny && !reasons,
+            gradient_checkpointing: !tiny,
+            learning_rate: match (tiny, stage) {
+                (true, Stage::Foundation) => 2e-3,
+                (true, Stage::Reasoning) => 1e-4,
+                (true, _) => 1e-3,
+                (false, Stage::Reasoning) => 1e-6,
                 (false, _) => 1e-5,
             },
-            warmup: if tiny { 0.05 } else { 0.1 },
+            warmup: match (tiny, reasons) {
+                (_, true) => 0.0,
+                (true, false) => 0.05,
+                (false, false) => 0.1,
+            },
+            decay: if reasons { Decay::Linear } else { Decay::Cosine },
             weight_decay: 0.0,
             max_gradient_norm: 1.0,
-            evaluate_every: if tiny { 200 } else { 100 },
+            min_pixels: if tiny { 0 } else { 16 * 28 * 28 },
+            max_pixels: if tiny { 0 } else { 128 * 28 * 28 },
+            evaluate_every: match (tiny, reasons) {
+                (true, true) => 50,
+                (true, false) => 200,
+                (false, _) => 100,
+            },
             evaluate_samples: 128,
-            checkpoint_every: 200,
+            checkpoint_every: if reasons && tiny { 25 } else { 200 },
             keep_checkpoints: 2,
+            mixture: Mixture::of(stage),
+            freeze: Freeze::default(),
+            lora: LoraConfig { rank: 0, ..LoraConfig::default() },
             foundation: FoundationConfig {
                 captions_after: 0.5,
                 category: 1.0,
@@ -177,12 +309,32 @@ impl TrainConfig {
                 position: 5.0,
                 caption: 1.0,
             },
+            reinforcement: ReinforcementConfig {
+                group: if tiny { 8 } else { 4 },
+                temperature: 1.0,
+                top_k: 50,
+                top_p: 1.0,
+                max_new_tokens: if tiny { 192 } else { 1024 },
+                updates_per_rollout: 1,
+                clip: 0.2,
+                kl: 0.01,
+                normalization: if published { LossNormalization::Grpo } else { LossNormalization::Dapo },
+                advantage_epsilon: 1e-4,
+                accuracy_weight: 1.0,
+                format_weight: 1.0,
+                mask_truncated: !published,
+                drop_zero_spread: !published,
+                micro_batch: if tiny { 32 } else { 1 },
+            },
             faults: match preset {
                 Preset::Corrected => PublishedFaults::default(),
                 Preset::Paper => PublishedFaults {
                     prompt_in_loss: true,
                     double_encoded_answers: true,
                     boxes_scaled_for_one_resize: true,
+                    blind_videos: true,
+                    text_before_video: true,
+                    strict_choice: true,
                 },
             },
             model,
@@ -222,6 +374,13 @@ impl TrainConfig {
             ("max_gradient_norm", self.max_gradient_norm),
             ("checkpoint_every", self.checkpoint_every as f64),
             ("keep_checkpoints", self.keep_checkpoints as f64),
+            ("reinforcement.temperature", self.reinforcement.temperature),
+            ("reinforcement.top_p", self.reinforcement.top_p),
+            ("reinforcement.max_new_tokens", self.reinforcement.max_new_tokens as f64),
+            ("reinforcement.updates_per_rollout", self.reinforcement.updates_per_rollout as f64),
+            ("reinforcement.clip", self.reinforcement.clip),
+            ("reinforcement.advantage_epsilon", self.reinforcement.advantage_epsilon),
+            ("reinforcement.micro_batch", self.reinforcement.micro_batch as f64),
         ];
         for (field, value) in positive {
             if !(value > 0.0 && value.is_finite()) {
@@ -236,6 +395,41 @@ impl TrainConfig {
                     "{field} is a share of the steps, 0 to 1, not {share}"
                 )));
             }
+        }
+        let Mixture { localization, single_image, multi_view, video, cold_start } = self.mixture;
+        let not_negative = [
+            ("weight_decay", self.weight_decay),
+            ("mixture.localization", localization),
+            ("mixture.single_image", single_image),
+            ("mixture.multi_view", multi_view),
+            ("mixture.video", video),
+            ("mixture.cold_start", cold_start),
+            ("reinforcement.kl", self.reinforcement.kl),
+            ("reinforcement.accuracy_weight", self.reinforcement.accuracy_weight),
+            ("reinforcement.format_weight", self.reinforcement.format_weight),
+        ];
+        for (field, value) in not_negative {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(TrainError::Config(format!("{field} must not be below zero: {value}")));
+            }
+        }
+        let fault = |message: String| Err(TrainError::Config(message));
+        if self.stage == Stage::Reasoning && self.reinforcement.group < 2 {
+            return fault(
+                "reinforcement.group must be at least 2: advantages compare answers to one prompt".into(),
+            );
+        }
+        if self.max_pixels > 0 && self.min_pixels > self.max_pixels {
+            return fault(format!("min_pixels {} is above max_pixels {}", self.min_pixels, self.max_pixels));
+        }
+        if self.freeze.vision && self.freeze.merger && self.freeze.language && self.lora.rank == 0 {
+            return fault("freeze leaves nothing to learn".into());
+        }
+        if self.lora.rank > 0 {
+            if self.stage == Stage::Foundation {
+                return fault("lora.rank: the foundation stage trains the whole model".into());
+            }
+            self.lora.check().or_else(|message| fault(format!("lora.{message}")))?;
         }
         Ok(())
     }
@@ -254,6 +448,22 @@ impl TrainConfig {
     }
 }
 
+impl Mixture {
+    /// What the stage learns from in the published recipe.
+    fn of(stage: Stage) -> Self {
+        let none =
+            Self { localization: 0.0, single_image: 0.0, multi_view: 0.0, video: 0.0, cold_start: 0.0 };
+        match stage {
+            Stage::Foundation => none,
+            Stage::Perception => Self { localization: 1.0, ..none },
+            Stage::Understanding | Stage::Reasoning => {
+                Self { single_image: 1.0, multi_view: 1.0, video: 1.0, ..none }
+            }
+            Stage::ColdStart => Self { cold_start: 1.0, ..none },
+        }
+    }
+}
+
 /// Whether the weights of a model folder are those of a toy: below 100 MB.
 fn is_small(dir: &Path) -> bool {
     std::fs::metadata(dir.join("model.safetensors")).is_ok_and(|file| file.len() < 100_000_000)
@@ -266,6 +476,9 @@ fn parse_like(like: &toml::Value, text: &str) -> Option<toml::Value> {
         toml::Value::Float(_) => toml::Value::Float(text.parse().ok()?),
         toml::Value::Boolean(_) => toml::Value::Boolean(text.parse().ok()?),
         toml::Value::String(_) => toml::Value::String(text.to_owned()),
+        toml::Value::Array(_) => {
+            toml::Value::Array(text.split(',').map(|part| part.trim().to_owned().into()).collect())
+        }
         _ => return None,
     })
 }
@@ -285,6 +498,9 @@ mod tests {
         config.set("learning_rate=2e-4").expect("a number");
         config.set("foundation.bounds=2.5").expect("a nested number");
         config.set("faults.prompt_in_loss=true").expect("a switch");
+        config.set("reinforcement.normalization=dr_grpo").expect("a name");
+        config.set("lora.targets=q_proj, v_proj").expect("a list");
+        assert_eq!(config.lora.targets, ["q_proj", "v_proj"]);
         assert_eq!((config.steps, config.learning_rate), (1500, 2e-4));
         assert_eq!(config.foundation.bounds, 2.5);
         for (assignment, word) in [
@@ -293,6 +509,8 @@ mod tests {
             ("steps=0", "above zero"),
             ("steps", "key=value"),
             ("stage=sleep", "stage"),
+            ("reinforcement.normalization=mean", "grpo"),
+            ("mixture.video=-1", "mixture.video"),
         ] {
             let error = config.clone().set(assignment).expect_err(assignment).to_string();
             assert!(error.contains(word), "{error}");

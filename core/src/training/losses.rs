@@ -28,10 +28,21 @@ impl AnswerTargets {
         }
         Self { rows, tokens }
     }
+
+    /// The cross-entropy of each target, one after the other. Only the answers' rows go through the output layer.
+    pub fn losses(&self, model: &Qwen2_5Vl, input: &ModelInput, device: &Device) -> Tensor<1> {
+        let hidden = model.hidden(input, None);
+        let [batch, time, width] = hidden.dims();
+        let here = self.rows.len();
+        let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(self.rows.clone(), [here]), device);
+        let tokens: Tensor<1, Int> = Tensor::from_data(TensorData::new(self.tokens.clone(), [here]), device);
+        let logits = model.logits(hidden.reshape([batch * time, width]).select(0, rows));
+        fused::cross_entropy(logits, tokens)
+    }
 }
 
 /// Summed cross-entropy of the answer tokens, over `count`: the mean when that is their number, a part of
-/// it when these are some of a batch's rows. Only the answers' rows go through the output layer.
+/// it when these are some of a batch's rows.
 pub fn answer_loss(
     model: &Qwen2_5Vl,
     input: &ModelInput,
@@ -39,11 +50,5 @@ pub fn answer_loss(
     count: usize,
     device: &Device,
 ) -> Tensor<1> {
-    let hidden = model.hidden(input, None);
-    let [batch, time, width] = hidden.dims();
-    let here = targets.rows.len();
-    let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(targets.rows.clone(), [here]), device);
-    let tokens: Tensor<1, Int> = Tensor::from_data(TensorData::new(targets.tokens.clone(), [here]), device);
-    let logits = model.logits(hidden.reshape([batch * time, width]).select(0, rows));
-    fused::cross_entropy(logits, tokens).sum().div_scalar(count.max(1) as f64)
+    targets.losses(model, input, device).sum().div_scalar(count.max(1) as f64)
 }

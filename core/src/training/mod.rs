@@ -7,14 +7,22 @@ mod evaluation;
 mod foundation;
 mod losses;
 mod optimizer;
+mod pace;
+mod reinforcement;
+mod rewards;
 mod sampler;
 mod schedule;
 mod shards;
 mod supervised;
+mod trainer;
 
-pub use config::{FoundationConfig, Preset, PublishedFaults, Stage, TrainConfig};
-pub use evaluation::{Evaluation, Evaluator, HeldOutAnswer};
-pub use supervised::{Outcome, train};
+pub use config::{
+    Decay, FoundationConfig, Freeze, LossNormalization, Mixture, Preset, PublishedFaults,
+    ReinforcementConfig, Stage, TrainConfig,
+};
+pub use evaluation::{Evaluation, Evaluator, HeldOutAnswer, KindScore, Task, blind_scores};
+pub use rewards::Rewards;
+pub use trainer::{Outcome, train};
 
 use std::path::PathBuf;
 

@@ -5,7 +5,6 @@
 //! a fixed order, so that the result does not depend on which part was ready first.
 
 use super::TrainError;
-use super::batches::Prepared;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// The thread pools of the parts.
@@ -38,11 +37,11 @@ impl Shards {
 
     /// Calls `work` with each part and its context, `contexts` as many as [`Self::count`] says; results in
     /// the order of the parts.
-    pub fn run<C: Send, R: Send>(
+    pub fn run<T: Sync, C: Send, R: Send>(
         &self,
-        batch: &[Prepared],
+        batch: &[T],
         contexts: Vec<C>,
-        work: impl Fn(C, &[Prepared]) -> R + Sync,
+        work: impl Fn(C, &[T]) -> R + Sync,
     ) -> Vec<R> {
         let parts = contexts.len();
         let part = |index: usize| &batch[index * batch.len() / parts..(index + 1) * batch.len() / parts];

@@ -33,7 +33,7 @@ pub struct ModelArgs {
     /// Where the random models are written while they are measured
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// Measure PyTorch's transformers too, on the CPU, with this Python interpreter
+    /// Measure PyTorch's transformers too, on the same kind of device, with this Python interpreter
     #[arg(long, value_name = "PYTHON")]
     reference: Option<PathBuf>,
 }
@@ -114,7 +114,7 @@ fn name(value: impl ValueEnum) -> String {
 pub fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
     let device = args.device.parse::<DeviceChoice>()?.open()?;
     eprintln!("measuring the machine …");
-    let mut report = Report { machine: benchmark::machine(), shapes: Vec::new() };
+    let mut report = Report { machine: benchmark::machine(&device), shapes: Vec::new() };
     for &shape in &args.shapes {
         let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::tempdir_in(&scratch)
@@ -141,7 +141,8 @@ pub fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
         let reference = match &args.reference {
             Some(python) => {
                 say("measuring the reference");
-                reference(python, folder.path(), workload, args.weights)?
+                let on = if args.device.starts_with("cuda") { "cuda" } else { "cpu" };
+                reference(python, folder.path(), workload, args.weights, on)?
             }
             None => Vec::new(),
         };
@@ -162,6 +163,7 @@ fn reference(
     folder: &Path,
     workload: Workload,
     weights: Stored,
+    device: &str,
 ) -> anyhow::Result<Vec<Value>> {
     let [down, across] = workload.image_patches;
     let numbers = [down, across, workload.prompt_tokens, workload.new_tokens].map(|n| n.to_string());
@@ -172,6 +174,7 @@ fn reference(
         .arg(folder)
         .args(numbers)
         .arg(types)
+        .arg(device)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -191,8 +194,8 @@ fn reference(
 fn print(report: &Report) {
     let machine = &report.machine;
     println!(
-        "{} threads, memory {:.0} GB/s, products of matrices {:.0} GFLOP/s in f32, {:.0} in bf16",
-        machine.threads, machine.memory_gb_per_second, machine.f32_gflops, machine.bf16_gflops
+        "{}, memory {:.0} GB/s, products of matrices {:.0} GFLOP/s in f32, {:.0} in bf16",
+        machine.device, machine.memory_gb_per_second, machine.f32_gflops, machine.bf16_gflops
     );
     println!(
         "{:<30} {:>8} {:>9} {:>9} {:>12} {:>12} {:>10}",

@@ -4,7 +4,7 @@
 use super::watch::{RunLog, RunView};
 use crate::window::theme::{self, Tokens};
 use egui::{Color32, Rect, RichText, Ui, vec2};
-use egui_plot::{GridInput, GridMark, Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine};
+use egui_plot::{GridInput, GridMark, Line, LineStyle, Plot, PlotPoint, PlotPoints, VLine};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -19,30 +19,53 @@ pub struct CurveOptions {
     pub log_loss: bool,
     pub log_steps: bool,
     pub raw: bool,
+    /// What the upper plot shows: `loss`, or a measure by its name.
+    pub measure: String,
 }
+
+/// The measure that every run has.
+pub const LOSS: &str = "loss";
 
 impl Default for CurveOptions {
     fn default() -> Self {
-        Self { smoothing: 0.9, log_loss: false, log_steps: false, raw: true }
+        Self { smoothing: 0.9, log_loss: false, log_steps: false, raw: true, measure: LOSS.to_owned() }
     }
 }
 
-/// Smoothed losses by run, kept until a run or the smoothing changes.
+/// Step and value of a measure.
+type Points = Arc<Vec<[f64; 2]>>;
+
+/// Raw and smoothed values by run and measure, kept until the run or the smoothing changes.
 #[derive(Default)]
 pub struct SmoothCache {
-    runs: HashMap<PathBuf, (usize, f64, Arc<Vec<f64>>)>,
+    runs: HashMap<(PathBuf, String), (usize, f64, Points, Arc<Vec<f64>>)>,
 }
 
 impl SmoothCache {
-    fn loss(&mut self, run: &RunView, smoothing: f64) -> Arc<Vec<f64>> {
-        let steps = &run.log.steps;
-        let entry = self.runs.entry(run.dir.root().to_owned()).or_default();
-        if entry.0 != steps.len() || entry.1 != smoothing || entry.2.len() != steps.len() {
-            let raw = steps.iter().map(|point| point.loss);
-            *entry = (steps.len(), smoothing, Arc::new(smooth(raw, smoothing)));
+    fn values(&mut self, run: &RunView, measure: &str, smoothing: f64) -> (Points, Arc<Vec<f64>>) {
+        let log = &run.log;
+        let entry = self.runs.entry((run.dir.root().to_owned(), measure.to_owned())).or_default();
+        let count = match measure {
+            LOSS => log.steps.len(),
+            name => log.measures.get(name).map_or(0, Vec::len),
+        };
+        if entry.0 != count || entry.1 != smoothing || entry.2.len() != count {
+            let raw: Vec<[f64; 2]> = match measure {
+                LOSS => log.steps.iter().map(|point| [point.step as f64, point.loss]).collect(),
+                name => log.measures.get(name).cloned().unwrap_or_default(),
+            };
+            let smoothed = smooth(raw.iter().map(|point| point[1]), smoothing);
+            *entry = (count, smoothing, Arc::new(raw), Arc::new(smoothed));
         }
-        entry.2.clone()
+        (entry.2.clone(), entry.3.clone())
     }
+}
+
+/// What can be shown of these runs.
+pub fn measures<'a>(runs: impl Iterator<Item = &'a RunView>) -> Vec<String> {
+    let named: std::collections::BTreeSet<String> =
+        runs.flat_map(|run| run.log.measures.keys().cloned()).collect();
+    std::iter::once(LOSS.to_owned()).chain(named).collect()
 }
 
 /// The running mean with weight `past` on what came before, corrected for its start: the first value
@@ -108,28 +131,25 @@ pub fn curves_ui<'a>(
         [steps.first(), steps.last()].map(|point| point.map_or(0, |point| point.step))
     };
     let steps: Vec<u64> = curves.iter().flat_map(ends).collect();
-    plot_title(
-        ui,
-        "Training loss",
-        if options.raw { "smoothed; each step faint behind" } else { "smoothed" },
-    );
-    let smoothed: Vec<Arc<Vec<f64>>> =
-        curves.iter().map(|curve| cache.loss(curve.run, options.smoothing)).collect();
+    let title = match options.measure.as_str() {
+        LOSS => "Training loss".to_owned(),
+        name => format!("While training: {}", name.replace('_', " ")),
+    };
+    plot_title(ui, &title, if options.raw { "smoothed; each step faint behind" } else { "smoothed" });
+    let values: Vec<(Points, Arc<Vec<f64>>)> =
+        curves.iter().map(|curve| cache.values(curve.run, &options.measure, options.smoothing)).collect();
     let axes = Axes { log_x: options.log_steps, log_y: options.log_loss };
     let response = axes.plot("loss", height, &steps, tokens).show(ui, |plot| {
         let window = axes.visible(plot.plot_bounds().range_x());
-        for (curve, smoothed) in curves.iter().zip(&smoothed) {
-            let steps = &curve.run.log.steps;
-            let range = visible_range(steps.len(), |at| steps[at].step as f64, &window);
+        for (curve, (raw, smoothed)) in curves.iter().zip(&values) {
+            let range = visible_range(raw.len(), |at| raw[at][0], &window);
             let points = |value: &dyn Fn(usize) -> f64| {
-                let all = range.clone().filter_map(|at| axes.point(steps[at].step as f64, value(at)));
+                let all = range.clone().filter_map(|at| axes.point(raw[at][0], value(at)));
                 PlotPoints::from(thin(all.collect(), DRAWN))
             };
             if options.raw {
                 let faint = curve.color.gamma_multiply(0.28);
-                plot.line(
-                    Line::new("", points(&|at| steps[at].loss)).color(faint).width(1.0).allow_hover(false),
-                );
+                plot.line(Line::new("", points(&|at| raw[at][1])).color(faint).width(1.0).allow_hover(false));
             }
             let line = Line::new(&curve.run.name, points(&|at| smoothed[at]));
             plot.line(line.color(curve.color).width(2.0).allow_hover(false));
@@ -137,44 +157,59 @@ pub fn curves_ui<'a>(
         mark_pointer(plot, tokens);
         plot.pointer_coordinate()
     });
-    hover(response.response, response.inner, ["step", "loss", "smoothed"], |pointer| {
+    hover(response.response, response.inner, ["step", "value", "smoothed"], |pointer| {
         let step = axes.step_at(pointer);
-        let row = |(curve, smoothed): (&Curve<'a>, &Arc<Vec<f64>>)| {
-            let steps = &curve.run.log.steps;
-            let at = nearest(steps.len(), |at| steps[at].step as f64, step)?;
-            let [loss, smoothed] = [steps[at].loss, smoothed[at]].map(|loss| format!("{loss:.4}"));
-            Some((*curve, [steps[at].step.to_string(), loss, smoothed]))
+        let row = |(curve, (raw, smoothed)): (&Curve<'a>, &(Points, Arc<Vec<f64>>))| {
+            let at = nearest(raw.len(), |at| raw[at][0], step)?;
+            let [value, smoothed] = [raw[at][1], smoothed[at]].map(|value| format!("{value:.4}"));
+            Some((*curve, [format!("{}", raw[at][0]), value, smoothed]))
         };
-        curves.iter().zip(&smoothed).filter_map(row).collect()
+        curves.iter().zip(&values).filter_map(row).collect()
     });
 
-    plot_title(ui, "Held-out boxes", "mean IoU solid, share with IoU of at least 0.5 dashed");
+    let overlap = curves.iter().all(|curve| curve.run.log.evaluations.iter().all(|point| point.is_overlap));
+    let (title, explained, heads) = match overlap {
+        true => (
+            "Held-out boxes",
+            "mean IoU solid, share with IoU of at least 0.5 dashed",
+            ["step", "mean IoU", "IoU ≥ 0.5"],
+        ),
+        false => (
+            "Held-out questions",
+            "mean score of all kinds solid, share of answers in the form asked for dashed",
+            ["step", "score", "in form"],
+        ),
+    };
+    plot_title(ui, title, explained);
     let axes = Axes { log_x: options.log_steps, log_y: false };
     let response = axes.plot("iou", height, &steps, tokens).include_y(0.0).show(ui, |plot| {
         for curve in curves {
             let evaluations = &curve.run.log.evaluations;
-            let points = |value: fn(&super::watch::EvaluationPoint) -> f64| -> Vec<[f64; 2]> {
-                evaluations.iter().filter_map(|point| axes.point(point.step as f64, value(point))).collect()
+            let points = |value: fn(&super::watch::EvaluationPoint) -> Option<f64>| -> Vec<[f64; 2]> {
+                evaluations.iter().filter_map(|point| axes.point(point.step as f64, value(point)?)).collect()
             };
-            let iou = points(|point| point.mean_iou);
+            let iou = points(|point| Some(point.score));
             let line = Line::new(&curve.run.name, PlotPoints::from(iou.clone()));
             plot.line(line.color(curve.color).width(2.0).allow_hover(false));
             plot.points(
-                Points::new("", PlotPoints::from(iou)).color(curve.color).radius(3.0).allow_hover(false),
+                egui_plot::Points::new("", PlotPoints::from(iou))
+                    .color(curve.color)
+                    .radius(3.0)
+                    .allow_hover(false),
             );
-            let line = Line::new("", PlotPoints::from(points(|point| point.accuracy_50)));
+            let line = Line::new("", PlotPoints::from(points(|point| point.share)));
             plot.line(line.color(curve.color).width(1.5).style(LineStyle::dashed_dense()).allow_hover(false));
         }
         mark_pointer(plot, tokens);
         plot.pointer_coordinate()
     });
-    hover(response.response, response.inner, ["step", "mean IoU", "IoU ≥ 0.5"], |pointer| {
+    hover(response.response, response.inner, heads, |pointer| {
         let step = axes.step_at(pointer);
         let row = |curve: &Curve<'a>| {
             let points = &curve.run.log.evaluations;
             let at = nearest(points.len(), |at| points[at].step as f64, step)?;
-            let share = format!("{:.1} %", points[at].accuracy_50 * 100.0);
-            Some((*curve, [points[at].step.to_string(), format!("{:.4}", points[at].mean_iou), share]))
+            let share = points[at].share.map_or_else(String::new, |share| format!("{:.1} %", share * 100.0));
+            Some((*curve, [points[at].step.to_string(), format!("{:.4}", points[at].score), share]))
         };
         curves.iter().filter_map(row).collect()
     });
@@ -354,7 +389,7 @@ fn plain(value: f64) -> String {
 /// All data of these runs, one row a step or evaluation, raw and smoothed.
 pub fn csv(runs: &[&RunView], smoothing: f64) -> String {
     use std::fmt::Write;
-    let mut text = String::from("run,step,loss,loss_smoothed,learning_rate,mean_iou,accuracy_50\n");
+    let mut text = String::from("run,step,loss,loss_smoothed,learning_rate,held_out,held_out_share\n");
     for run in runs {
         let log: &RunLog = &run.log;
         let smoothed = smooth(log.steps.iter().map(|point| point.loss), smoothing);
@@ -368,7 +403,8 @@ pub fn csv(runs: &[&RunView], smoothing: f64) -> String {
                 writeln!(text, "{name},{},{},{smoothed},{},,", point.step, point.loss, point.learning_rate);
         }
         for point in &log.evaluations {
-            let _ = writeln!(text, "{name},{},,,,{},{}", point.step, point.mean_iou, point.accuracy_50);
+            let share = point.share.map_or_else(String::new, |share| share.to_string());
+            let _ = writeln!(text, "{name},{},,,,{},{share}", point.step, point.score);
         }
     }
     text

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 const CONSOLE_LOG: &str = "console.log";
 /// Of that log, what is shown of a process that failed.
 const CONSOLE_TAIL: u64 = 2000;
-const STAGES: [&str; 2] = ["perception", "foundation"];
+const STAGES: [&str; 5] = ["perception", "understanding", "cold-start", "reasoning", "foundation"];
 const PRESETS: [&str; 2] = ["corrected", "paper"];
 
 /// What the next run is to be.

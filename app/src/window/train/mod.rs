@@ -207,7 +207,11 @@ impl TrainWorkspace {
         };
         self.status_ui(ui, run);
         ui.add_space(theme::GAP_TINY);
-        self.options_ui(ui);
+        let measures = curves::measures(self.drawn(runs, Some(run.dir.root())).into_iter());
+        if !measures.contains(&self.options.measure) {
+            self.options.measure = curves::LOSS.to_owned();
+        }
+        self.options_ui(ui, &measures);
         let root = run.dir.root().to_owned();
         let series = &theme::tokens(ui.ctx()).series;
         let curves: Vec<Curve<'_>> = self
@@ -278,7 +282,7 @@ impl TrainWorkspace {
             facts.push(format!("learning rate {:.2e}", point.learning_rate));
         }
         if let Some(point) = log.evaluations.last() {
-            facts.push(format!("mean IoU {:.3}", point.mean_iou));
+            facts.push(point.text());
         }
         ui.label(RichText::new(facts.join("   ·   ")).color(tokens.text));
         if let Some(message) = run.problem.as_ref().or(log.message.as_ref()) {
@@ -290,13 +294,23 @@ impl TrainWorkspace {
         }
     }
 
-    fn options_ui(&mut self, ui: &mut Ui) {
+    fn options_ui(&mut self, ui: &mut Ui, measures: &[String]) {
         ui.horizontal(|ui| {
             let label = widgets::subdued(ui, "Smoothing");
             ui.spacing_mut().slider_width = 110.0;
             ui.add(egui::Slider::new(&mut self.options.smoothing, 0.0..=0.99).fixed_decimals(2))
                 .labelled_by(label.id);
             ui.checkbox(&mut self.options.raw, "Raw");
+            if measures.len() > 1 {
+                egui::ComboBox::from_id_salt("measure").selected_text(&self.options.measure).show_ui(
+                    ui,
+                    |ui| {
+                        for measure in measures {
+                            ui.selectable_value(&mut self.options.measure, measure.clone(), measure);
+                        }
+                    },
+                );
+            }
             ui.checkbox(&mut self.options.log_loss, "Log loss");
             ui.checkbox(&mut self.options.log_steps, "Log steps");
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -398,7 +412,7 @@ fn run_row(ui: &mut Ui, run: &RunView, selected: bool, color: Option<Color32>, n
     let mut facts =
         format!("{} of {} steps", widgets::grouped(run.log.step()), widgets::grouped(run.log.total_steps));
     if let Some(point) = run.log.evaluations.last() {
-        facts.push_str(&format!(" · mean IoU {:.3}", point.mean_iou));
+        facts.push_str(&format!(" · {}", point.text()));
     }
     widgets::paint_line(ui, bottom, &facts, TextStyle::Small, tokens.text_subdued);
     let toggled = toggle.on_hover_text("Draw this run's curves too").clicked();

@@ -2,6 +2,7 @@
 //! finished values. Nothing here writes, except the request to stop.
 
 use spatial_ladder::runs::{Event, EventTail, RunDir, RunStatus, Timed};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct RunLog {
     pub parameters: usize,
     pub steps: Vec<StepPoint>,
     pub evaluations: Vec<EvaluationPoint>,
+    /// What was measured in the steps beside the loss, by name: step and value.
+    pub measures: BTreeMap<String, Vec<[f64; 2]>>,
     pub seconds_left: f64,
     pub samples_per_s: f64,
     pub tokens_per_s: f64,
@@ -37,8 +40,19 @@ pub struct StepPoint {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EvaluationPoint {
     pub step: u64,
-    pub mean_iou: f64,
-    pub accuracy_50: f64,
+    /// Mean overlap of boxes, or the mean over the kinds of spatial questions.
+    pub score: f64,
+    /// Whether `score` is an overlap.
+    pub is_overlap: bool,
+    /// Share of the boxes found, or of the answers in the form asked for.
+    pub share: Option<f64>,
+}
+
+impl EvaluationPoint {
+    /// In a line of facts.
+    pub fn text(&self) -> String {
+        format!("{} {:.3}", if self.is_overlap { "mean IoU" } else { "held-out score" }, self.score)
+    }
 }
 
 impl RunLog {
@@ -64,17 +78,30 @@ impl RunLog {
                 self.total_steps = *total_steps;
                 self.parameters = *parameters;
             }
-            Event::Step { step, loss, learning_rate, samples_per_s, tokens_per_s, seconds_left, .. } => {
+            Event::Step {
+                step,
+                loss,
+                learning_rate,
+                samples_per_s,
+                tokens_per_s,
+                seconds_left,
+                parts,
+                ..
+            } => {
+                for (name, value) in parts {
+                    self.measures.entry(name.clone()).or_default().push([*step as f64, *value]);
+                }
                 self.steps.push(StepPoint { step: *step, loss: *loss, learning_rate: *learning_rate });
                 self.samples_per_s = *samples_per_s;
                 self.tokens_per_s = *tokens_per_s;
                 self.seconds_left = *seconds_left;
             }
-            Event::Evaluation { step, mean_iou, accuracy_50, .. } => {
+            Event::Evaluation { step, mean_iou, accuracy_50, score, parsed, .. } => {
                 self.evaluations.push(EvaluationPoint {
                     step: *step,
-                    mean_iou: *mean_iou,
-                    accuracy_50: *accuracy_50,
+                    score: score.or(*mean_iou).unwrap_or(0.0),
+                    is_overlap: score.is_none(),
+                    share: if score.is_none() { *accuracy_50 } else { *parsed },
                 });
             }
             Event::Warning { message } | Event::Failed { message, .. } => {

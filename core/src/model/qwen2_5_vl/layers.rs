@@ -1,11 +1,12 @@
 //! The small layers that both halves of the model share. Field names are Hugging Face's, so that a
 //! parameter's path in the module is its name in the checkpoint.
 
+use super::lora::Lora;
 use super::weights::{Init, LinearWeight, Weights};
-use crate::model::quantization::Bits;
+use crate::model::quantization::{Bits, GROUP};
 use crate::model::{ModelError, fused};
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, activation::silu};
+use burn::tensor::{DType, FloatDType, Int, Tensor, activation::silu};
 use std::ops::Range;
 
 /// `y = x Wᵀ + b`, with the weight as PyTorch keeps it: `[out, in]`.
@@ -15,6 +16,8 @@ pub struct Linear {
     pub weight: Option<Param<Tensor<2>>>,
     pub packed: Option<PackedWeight>,
     pub bias: Option<Param<Tensor<1>>>,
+    /// What is trained in place of the weight.
+    pub lora: Option<Lora>,
 }
 
 /// A weight in few bits, as it is stored: see [`crate::model::quantization`]. Only on the CPU; elsewhere such weights are
@@ -25,6 +28,14 @@ pub struct PackedWeight {
     pub scales: Param<Tensor<2>>,
     #[module(skip)]
     pub bits: Bits,
+}
+
+impl PackedWeight {
+    /// Outputs and inputs.
+    fn dims(&self) -> [usize; 2] {
+        let [outputs, groups] = self.scales.dims();
+        [outputs, groups * GROUP]
+    }
 }
 
 impl Linear {
@@ -45,20 +56,36 @@ impl Linear {
             LinearWeight::Plain(weight) => (Some(weight), None),
             LinearWeight::Packed(packed) => (None, Some(packed)),
         };
-        Ok(Self { weight, packed, bias })
+        Ok(Self { weight, packed, bias, lora: None })
     }
 
     /// The part of the result that these rows of the weight make: `[…, in]` → `[…, rows]`.
     pub fn forward_rows<const D: usize>(&self, x: Tensor<D>, rows: Range<usize>) -> Tensor<D> {
-        let Some(weight) = &self.weight else {
+        let (Some(weight), None) = (&self.weight, &self.lora) else {
             return self.forward(x).slice_dim(D - 1, rows);
         };
         let bias = self.bias.as_ref().map(|bias| bias.val().slice_dim(0, rows.clone()));
         linear(x, weight.val().slice_dim(0, rows), bias)
     }
 
+    /// Outputs and inputs.
+    pub fn dims(&self) -> [usize; 2] {
+        match (&self.weight, &self.packed) {
+            (Some(weight), _) => weight.dims(),
+            (None, Some(packed)) => packed.dims(),
+            (None, None) => [0, 0],
+        }
+    }
+
     /// `[…, in]` → `[…, out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match &self.lora {
+            Some(lora) => self.forward_frozen(x.clone()) + lora.forward(x),
+            None => self.forward_frozen(x),
+        }
+    }
+
+    fn forward_frozen<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(|bias| bias.val());
         match (&self.weight, &self.packed) {
             (Some(weight), _) => linear(x, weight.val(), bias),
@@ -89,11 +116,23 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tens
     if fused::applies(&x) {
         return fused::linear(x, weight, bias).reshape(dims);
     }
-    let y = x.matmul(weight.transpose());
+    let y = match weight.dtype() {
+        DType::BF16 => x.cast(FloatDType::BF16).matmul(weight.transpose()).cast(FloatDType::F32),
+        DType::F16 => product_in_f16(x, weight),
+        _ => x.matmul(weight.transpose()),
+    };
     match bias {
         Some(bias) => (y + bias.unsqueeze()).reshape(dims),
         None => y.reshape(dims),
     }
+}
+
+/// `x weightᵀ` through f16, which ends at 65,504: the activations of Qwen2.5-VL go beyond it in the last block of the
+/// vision tower and in the decoder. Every row is divided by its largest number before, and multiplied by it after.
+fn product_in_f16(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    let largest = x.clone().abs().max_dim(1).clamp_min(f32::MIN_POSITIVE);
+    let scaled = (x / largest.clone()).cast(FloatDType::F16);
+    scaled.matmul(weight.transpose()).cast(FloatDType::F32) * largest
 }
 
 /// Root-mean-square normalisation over the last dimension.

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod config;
 pub mod input;
 pub mod layers;
+pub mod lora;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod quantize;
 pub mod rope;
@@ -18,6 +19,7 @@ pub mod weights;
 pub use cache::KvCache;
 pub use config::{Qwen2_5VlConfig, SpecialTokens, TextConfig, VisionConfig};
 pub use input::ModelInput;
+pub use lora::LoraConfig;
 pub use weights::Precision;
 
 use super::ModelError;
@@ -81,9 +83,13 @@ impl Qwen2_5Vl {
         Ok(model)
     }
 
-    /// Reads a model folder: `config.json` and the safetensors beside it.
+    /// Reads a model folder: `config.json` and the safetensors beside it; or a folder of adapters (PEFT), which names the
+    /// folder of the model they belong to.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
+        if let Some(base) = lora::base_folder(dir)? {
+            return Self::load(&base, device)?.load_lora(dir);
+        }
         let config = Qwen2_5VlConfig::load(dir)?;
         Self::build_all(&config, Weights::open(dir, device)?)
     }
@@ -165,7 +171,7 @@ impl Qwen2_5Vl {
         })
     }
 
-    /// All parameters under their checkpoint names, sorted.
+    /// All parameters but adapters under their checkpoint names, sorted.
     pub fn named_tensors(&self) -> Vec<NamedTensor> {
         let mut collector = Collector::default();
         self.visit(&mut collector);
@@ -262,6 +268,10 @@ impl ModuleVisitor for Collector {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // Adapters are written by themselves.
+        if self.path.iter().any(|part| part == "lora") {
+            return;
+        }
         let tensor = param.val().detach();
         self.tensors.push(NamedTensor {
             name: parameter_name(&self.path.join(".")),

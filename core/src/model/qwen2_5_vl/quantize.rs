@@ -48,9 +48,7 @@ pub fn quantize_folder(
             from.display()
         )));
     }
-    if std::fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(ModelError::Input(format!("{}: the folder is not empty; give a new one", to.display())));
-    }
+    expect_empty(to)?;
     let mut files = Files::open(from)?;
     std::fs::create_dir_all(to).map_err(io(to))?;
 
@@ -122,12 +120,20 @@ pub fn quantize_folder(
     Ok(done)
 }
 
+/// Refuses a folder that holds anything.
+pub(super) fn expect_empty(dir: &Path) -> Result<(), ModelError> {
+    match std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        true => Err(ModelError::Input(format!("{}: the folder is not empty; give a new one", dir.display()))),
+        false => Ok(()),
+    }
+}
+
 fn is_decoder_linear(name: &str) -> bool {
     name.starts_with("model.layers.") && name.ends_with("_proj.weight")
 }
 
 /// All files beside the weights and the config: tokenizer, processor, template.
-fn copy_companions(from: &Path, to: &Path) -> Result<(), ModelError> {
+pub(super) fn copy_companions(from: &Path, to: &Path) -> Result<(), ModelError> {
     let io = |source| ModelError::Io { path: from.to_owned(), source };
     for entry in std::fs::read_dir(from).map_err(io)? {
         let entry = entry.map_err(io)?;

@@ -102,8 +102,8 @@ impl<'a> Weights<'a> {
         Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &self.device)))
     }
 
-    /// The matrix of a linear layer or an embedding: kept in bfloat16 where it is stored so and the device computes
-    /// with such weights, which on the CPU means without copying it from the mapped file.
+    /// The matrix of a linear layer or an embedding: kept in 16 bits where it is stored so and the device computes with
+    /// such weights (see [`matrix_dtype`]), which on the CPU means without copying it from the mapped file.
     ///
     /// # Errors
     /// As [`Self::get`].
@@ -113,20 +113,20 @@ impl<'a> Weights<'a> {
         shape: [usize; 2],
         init: Init,
     ) -> Result<Param<Tensor<2>>, ModelError> {
-        let keeps = self.keeps_as_stored();
+        let wanted = matrix_dtype(&self.device);
         if let Origin::Files(files) = &mut self.origin
-            && keeps
-            && let Some(data) = files.read_bf16(name, shape)?
+            && wanted != DType::F32
+            && let Some(data) = files.read_half(name, shape)?
         {
-            return Ok(Param::from_tensor(Tensor::from_data(data, (&self.device, DType::BF16))));
+            // f16 is finer than bfloat16, so the CPU, whose products are of the latter, widens it.
+            if data.dtype() == wanted {
+                return Ok(Param::from_tensor(Tensor::from_data(data, (&self.device, wanted))));
+            } else if !is_cpu(&self.device) {
+                let data = data.convert_dtype(wanted);
+                return Ok(Param::from_tensor(Tensor::from_data(data, (&self.device, wanted))));
+            }
         }
         self.get(name, shape, init)
-    }
-
-    /// Whether the device computes with matrices in the form in which they are stored. Training wants the whole
-    /// precision for its steps.
-    fn keeps_as_stored(&self) -> bool {
-        self.device == Device::flex() && !self.device.is_autodiff()
     }
 
     /// The weight of a linear layer, which may be stored in few bits.
@@ -139,11 +139,11 @@ impl<'a> Weights<'a> {
         shape: [usize; 2],
         init: Init,
     ) -> Result<LinearWeight, ModelError> {
-        let keeps = self.keeps_as_stored();
+        let wanted = matrix_dtype(&self.device);
         if let Origin::Files(files) = &mut self.origin
             && let Some((bits, values, scales)) = files.read_packed(name, shape)?
         {
-            if keeps {
+            if is_cpu(&self.device) && wanted != DType::F32 {
                 let (of_values, of_scales) = (values.dtype(), scales.dtype());
                 let values = Tensor::<2, Int>::from_data(values, (&self.device, of_values));
                 let scales = Tensor::from_data(scales, (&self.device, of_scales));
@@ -156,7 +156,8 @@ impl<'a> Weights<'a> {
             }
             let scales: Vec<f16> = scales.iter::<f16>().collect();
             let wide = dequantize(values.as_bytes(), &scales, bits);
-            let wide = Tensor::from_data(TensorData::new(wide, shape), &self.device);
+            let wide = TensorData::new(wide, shape).convert_dtype(wanted);
+            let wide = Tensor::from_data(wide, (&self.device, wanted));
             return Ok(LinearWeight::Plain(Param::from_tensor(wide)));
         }
         Ok(LinearWeight::Plain(self.get_matrix(name, shape, init)?))
@@ -182,6 +183,28 @@ impl<'a> Weights<'a> {
     }
 }
 
+fn is_cpu(device: &Device) -> bool {
+    device.clone().without_autodiff() == Device::flex()
+}
+
+/// The number type that matrices stored in 16 bits keep on a device: bfloat16 where it multiplies them (the CPU, CUDA),
+/// else f16 where it has that (Vulkan with 16-bit arithmetic), else f32. Training wants the whole precision for its steps.
+pub fn matrix_dtype(device: &Device) -> DType {
+    if device.is_autodiff() {
+        return DType::F32;
+    }
+    if is_cpu(device) {
+        return DType::BF16;
+    }
+    // What Vulkan calls support of bfloat16 is storage; CUDA computes with it.
+    let computes_bf16 = format!("{device:?}").contains("Cuda") && device.supports_dtype(DType::BF16);
+    match (computes_bf16, device.supports_dtype(DType::F16)) {
+        (true, _) => DType::BF16,
+        (false, true) => DType::F16,
+        (false, false) => DType::F32,
+    }
+}
+
 /// The weight of a linear layer.
 pub enum LinearWeight {
     Plain(Param<Tensor<2>>),
@@ -189,7 +212,7 @@ pub enum LinearWeight {
 }
 
 /// Numbers that depend on seed and name only, so that adding a layer leaves the others as they were.
-fn random_values(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {
+pub(super) fn random_values(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {
     match init {
         Init::Zeros => vec![0.0; count],
         Init::Ones => vec![1.0; count],
@@ -282,6 +305,13 @@ impl Files<'static> {
         Ok(files)
     }
 
+    /// One file, mapped.
+    pub fn open_file(path: &Path) -> Result<Self, ModelError> {
+        let mut files = Self::default();
+        files.add(path.to_owned(), map_file(path)?)?;
+        Ok(files)
+    }
+
     /// All tensors, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.tensors.keys().cloned().collect();
@@ -303,6 +333,11 @@ impl Files<'static> {
 }
 
 impl<'a> Files<'a> {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
     fn add(&mut self, path: PathBuf, bytes: Bytes<'a>) -> Result<(), ModelError> {
         let file = self.files.len();
         for (name, mut tensor) in read_header(&path, bytes.as_ref())? {
@@ -313,16 +348,18 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    /// A matrix as it lies in its file, `None` where it is not stored in bfloat16.
-    fn read_bf16(&mut self, name: &str, expected: [usize; 2]) -> Result<Option<TensorData>, ModelError> {
+    /// A matrix as it lies in its file, `None` where it is not stored in 16 bits.
+    fn read_half(&mut self, name: &str, expected: [usize; 2]) -> Result<Option<TensorData>, ModelError> {
         let (tensor, path, file) = self.find(name, &expected)?;
-        if tensor.dtype != "BF16" {
-            return Ok(None);
-        }
-        if !all_finite(&file.as_ref()[tensor.bytes.clone()], 0x7f80) {
+        let (dtype, exponent) = match tensor.dtype.as_str() {
+            "BF16" => (DType::BF16, 0x7f80),
+            "F16" => (DType::F16, 0x7c00),
+            _ => return Ok(None),
+        };
+        if !all_finite(&file.as_ref()[tensor.bytes.clone()], exponent) {
             return Err(ModelError::NotFinite { path: path.to_owned(), tensor: name.to_owned() });
         }
-        Ok(Some(file.data(tensor.bytes.clone(), expected, DType::BF16)))
+        Ok(Some(file.data(tensor.bytes.clone(), expected, dtype)))
     }
 
     /// A weight in few bits, its numbers and its scales as they lie in their file; `None` where it is not stored so.

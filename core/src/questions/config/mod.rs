@@ -103,7 +103,7 @@ pub enum Preset {
     Viewspatial,
     /// Videos with the rules of the VSI-style generator.
     Vsi,
-    /// 320×240 with more questions an image: what `climb` trains the tiny model on.
+    /// 320×240, few views and short videos, more questions an image: what `climb` trains the tiny model on.
     Climb,
     /// 224×168, the tiny model's own frame, with dense labels and no questions: for the foundation stage.
     Foundation,
@@ -233,8 +233,8 @@ impl QuestionConfig {
                 frames_per_scene: 10,
                 questions_per_frame: 3,
                 min_rival_pixels: 8,
-                spatial: SpatialConfig::none(),
-                rooms: RoomOptions::default(),
+                foundation: false,
+                spatial: SpatialConfig::climb(),
                 ..default
             },
             Preset::Foundation => Self {

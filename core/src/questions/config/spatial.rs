@@ -168,6 +168,19 @@ impl SpatialConfig {
         }
     }
 
+    /// What a model of a few million parameters can read at once: four views, eight frames.
+    pub fn climb() -> Self {
+        Self {
+            views: 4,
+            video_frames: 8,
+            video_seconds: 12.0,
+            max_per_scene_and_type: 4,
+            cold_start: 6000,
+            cold_start_evaluation: 200,
+            ..Self::default()
+        }
+    }
+
     /// Whether anything is asked.
     pub fn asks(&self) -> bool {
         self.single_image || self.multi_view || self.video

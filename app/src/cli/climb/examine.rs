@@ -1,0 +1,85 @@
+//! What a model knows after a stage: boxes, and the spatial questions in the way that the stage answers them.
+
+use crate::cli::progress::bar;
+use anyhow::Context as _;
+use spatial_ladder::model::{Device, DeviceChoice, bundled};
+use spatial_ladder::processor::Processor;
+use spatial_ladder::samples::Dataset;
+use spatial_ladder::training::{Evaluation, Evaluator, Stage, Task, blind_scores};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+/// Longest thought of an examination, in tokens of the tiny model.
+const THOUGHT_TOKENS: usize = 192;
+
+/// The questions that every stage of a climb is examined with.
+pub struct Examiner<'a> {
+    dataset: Dataset,
+    processor: Processor,
+    questions: [usize; 2],
+    device: Device,
+    stop: &'a AtomicBool,
+}
+
+/// What a model scored.
+pub struct Examined {
+    /// The stage that the model has just been through.
+    pub stage: String,
+    pub localization: Evaluation,
+    pub spatial: Evaluation,
+    /// Whether it thought before it answered the spatial questions.
+    pub thinking: bool,
+}
+
+impl<'a> Examiner<'a> {
+    pub fn new(
+        data: &Path,
+        questions: [usize; 2],
+        device: &str,
+        stop: &'a AtomicBool,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            dataset: Dataset::open(data)?,
+            processor: bundled::processor()?,
+            questions,
+            device: device.parse::<DeviceChoice>()?.open()?,
+            stop,
+        })
+    }
+
+    /// Asks a model everything; `stage` says how the spatial questions are asked.
+    pub fn examine(&self, name: &str, model: &str, stage: Stage) -> anyhow::Result<Examined> {
+        let model = bundled::open_model(model, 0, &self.device)?;
+        let thinking = matches!(stage, Stage::ColdStart | Stage::Reasoning);
+        let task = if thinking { Task::Thinking { max_new_tokens: THOUGHT_TOKENS } } else { Task::Direct };
+        let ask = |task: Task, count: usize| -> anyhow::Result<Evaluation> {
+            let evaluator = self.evaluator(task, count)?;
+            let progress = bar(&format!("after {name}"), evaluator.len() as u64);
+            let found = evaluator.run(&model, self.stop, |done| progress.set_position(done as u64))?;
+            progress.finish_and_clear();
+            found.context("stopped; the same command goes on from here")
+        };
+        let [boxes, spatial] = self.questions;
+        Ok(Examined {
+            stage: name.to_owned(),
+            localization: ask(Task::Localization, boxes)?,
+            spatial: ask(task, spatial)?,
+            thinking,
+        })
+    }
+
+    fn evaluator(&self, task: Task, count: usize) -> anyhow::Result<Evaluator<'_>> {
+        Ok(Evaluator::new(&self.dataset, &self.processor, task, count)?)
+    }
+
+    /// How far one comes with the same boxes without looking.
+    pub fn average_box(&self) -> anyhow::Result<Evaluation> {
+        Ok(self.evaluator(Task::Localization, self.questions[0])?.average_box(&self.dataset)?)
+    }
+
+    /// How far one comes without looking, by kind of spatial question.
+    pub fn blind(&self) -> BTreeMap<String, f64> {
+        blind_scores(&self.dataset)
+    }
+}

@@ -1,0 +1,217 @@
+//! `spatial-ladder climb`: the whole ladder on generated rooms: data, foundation where asked for, perception,
+//! understanding, cold start, reasoning, and after every stage what it brought on rooms never seen.
+
+mod examine;
+mod report;
+
+use super::interrupt;
+use super::progress::{TrainingProgress, bar};
+use anyhow::Context as _;
+use clap::Args;
+use examine::Examiner;
+use report::Report;
+use spatial_ladder::questions::{BuildRequest, Preset as DataPreset, QuestionConfig, SourceSpec, build};
+use spatial_ladder::runs::{Event, RunDir, read_events};
+use spatial_ladder::samples::Dataset;
+use spatial_ladder::samples::files::write_atomic;
+use spatial_ladder::training::{Outcome, Preset, Stage, TrainConfig, train};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// Climb the ladder on generated rooms: build data, train every stage, evaluate on rooms never seen
+#[derive(Debug, Args)]
+pub struct ClimbArgs {
+    /// Minutes instead of hours: fewer rooms, fewer steps
+    #[arg(long)]
+    pub quick: bool,
+    /// Train the foundation too, from random weights, instead of starting from the bundled checkpoint
+    #[arg(long)]
+    pub from_scratch: bool,
+    /// auto | cpu | wgpu | vulkan | cuda[:n]
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Where data, runs and the report go; a climb that was stopped goes on from there
+    #[arg(long, default_value = "runs/climb")]
+    pub out: PathBuf,
+    /// Multiply the samples of a step, and divide the steps, by this: for devices that compute large batches as fast as
+    /// small ones
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub batch: u64,
+    /// Change one field of the configuration of one stage, as `understanding.steps=500`; can be repeated
+    #[arg(long, value_name = "STAGE.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Also print the report as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ClimbArgs {
+    /// `climb --quick` with everything else at its default.
+    pub fn quick() -> Self {
+        Self {
+            quick: true,
+            from_scratch: false,
+            device: "auto".into(),
+            out: "runs/climb".into(),
+            batch: 1,
+            set: Vec::new(),
+            json: false,
+        }
+    }
+}
+
+/// How much of everything.
+struct Scale {
+    rooms: usize,
+    foundation_rooms: usize,
+    /// Steps of each stage.
+    foundation: u64,
+    perception: u64,
+    understanding: u64,
+    cold_start: u64,
+    reasoning: u64,
+    /// Of localization, and of spatial questions.
+    test_questions: [usize; 2],
+}
+
+impl Scale {
+    const QUICK: Self = Self {
+        rooms: 800,
+        foundation_rooms: 2_000,
+        foundation: 1_000,
+        perception: 450,
+        understanding: 250,
+        cold_start: 100,
+        reasoning: 12,
+        test_questions: [160, 260],
+    };
+    const FULL: Self = Self {
+        rooms: 8_000,
+        foundation_rooms: 6_000,
+        foundation: 3_800,
+        perception: 8_000,
+        understanding: 10_000,
+        cold_start: 3_000,
+        reasoning: 300,
+        test_questions: [1_000, 2_000],
+    };
+
+    fn steps(&self, stage: Stage) -> u64 {
+        match stage {
+            Stage::Foundation => self.foundation,
+            Stage::Perception => self.perception,
+            Stage::Understanding => self.understanding,
+            Stage::ColdStart => self.cold_start,
+            Stage::Reasoning => self.reasoning,
+        }
+    }
+}
+
+/// The stages of the ladder, lowest first.
+const LADDER: [Stage; 4] = [Stage::Perception, Stage::Understanding, Stage::ColdStart, Stage::Reasoning];
+
+pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let stop = interrupt::flag();
+    let scale = if args.quick { Scale::QUICK } else { Scale::FULL };
+    for assignment in &args.set {
+        let stage = assignment.split_once('.').map(|(stage, _)| stage.parse::<Stage>());
+        anyhow::ensure!(
+            matches!(stage, Some(Ok(_))),
+            "--set {assignment}: expected STAGE.KEY=VALUE, for example understanding.steps=500"
+        );
+    }
+
+    let mut model = "tiny".to_owned();
+    if args.from_scratch {
+        let data = args.out.join("foundation_data");
+        build_data(&data, scale.foundation_rooms, DataPreset::Foundation, &stop)?;
+        let config = stage_config(&args, &scale, Stage::Foundation, &data, "tiny:random")?;
+        model = climb_stage(config, &args, &stop)?.display().to_string();
+    }
+
+    let data = args.out.join("data");
+    build_data(&data, scale.rooms, DataPreset::Climb, &stop)?;
+    let examiner = Examiner::new(&data, scale.test_questions, &args.device, &stop)?;
+    let mut examined = vec![examiner.examine("foundation", &model, Stage::Perception)?];
+    for stage in LADDER {
+        let config = stage_config(&args, &scale, stage, &data, &model)?;
+        model = climb_stage(config, &args, &stop)?.display().to_string();
+        examined.push(examiner.examine(stage.name(), &model, stage)?);
+    }
+
+    let report = Report::new(&examiner, &examined, PathBuf::from(&model), started.elapsed().as_secs_f64())?;
+    let path = args.out.join("report.json");
+    let json = serde_json::to_string_pretty(&report)?;
+    write_atomic(&path, json.as_bytes())?;
+    report.print(&path);
+    if args.json {
+        println!("{json}");
+    }
+    Ok(())
+}
+
+/// What a stage of this climb is to do.
+fn stage_config(
+    args: &ClimbArgs,
+    scale: &Scale,
+    stage: Stage,
+    data: &Path,
+    model: &str,
+) -> anyhow::Result<TrainConfig> {
+    let mut config = TrainConfig::new(stage, Preset::Corrected, data.to_owned(), model.to_owned());
+    config.steps = (scale.steps(stage) / args.batch).max(1);
+    config.batch_size *= args.batch as usize;
+    config.evaluate_every = config.steps.div_ceil(if args.quick { 3 } else { 10 });
+    // Larger batches allow larger steps, though not in proportion.
+    config.learning_rate *= (args.batch as f64).sqrt();
+    for assignment in &args.set {
+        if let Some(own) = assignment.strip_prefix(stage.name()).and_then(|rest| rest.strip_prefix('.')) {
+            config.set(own)?;
+        }
+    }
+    Ok(config)
+}
+
+fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -> anyhow::Result<()> {
+    if Dataset::open(out).is_ok() {
+        eprintln!("{} is there already and is used as it is", out.display());
+        return Ok(());
+    }
+    let progress = bar("rooms", rooms as u64);
+    let config = QuestionConfig::preset(preset);
+    let request = BuildRequest {
+        source: &SourceSpec::Rooms(rooms),
+        out,
+        config: &config,
+        seed: 17,
+        limit: None,
+        skip_bad: false,
+    };
+    build(&request, &|done| progress.set_position(done.scenes as u64), stop)
+        .with_context(|| format!("the data set {} could not be built", out.display()))?;
+    progress.finish();
+    Ok(())
+}
+
+/// Trains one stage in `OUT/STAGE`, going on where an earlier climb was stopped; the finished model's folder.
+fn climb_stage(mut config: TrainConfig, args: &ClimbArgs, stop: &AtomicBool) -> anyhow::Result<PathBuf> {
+    let stage = config.stage.name();
+    let run = RunDir::create(args.out.join(stage))?;
+    let events = read_events(&run.events_path())?;
+    if !events.is_empty() {
+        // As it was begun, so that it ends as if it had never been stopped.
+        config = TrainConfig::read(&run.config_path())?;
+    }
+    config.device.clone_from(&args.device);
+    if events.iter().any(|event| matches!(event.event, Event::Finished { .. })) {
+        eprintln!("stage {stage} is finished already; remove {} to train it anew", run.root().display());
+        return Ok(run.model_dir());
+    }
+    let mut progress = TrainingProgress::new(stage, config.steps);
+    let outcome = train(config, &run, !events.is_empty(), stop, &mut |event| progress.show(event))?;
+    progress.finish();
+    anyhow::ensure!(outcome == Outcome::Finished, "stopped; the same command goes on from here");
+    Ok(run.model_dir())
+}

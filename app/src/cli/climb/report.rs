@@ -1,0 +1,156 @@
+//! What a climb found: `report.json`, and a table for people.
+
+use super::examine::{Examined, Examiner};
+use serde::Serialize;
+use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
+use spatial_ladder::training::{Evaluation, KindScore};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Serialize)]
+pub struct Report {
+    localization_questions: usize,
+    spatial_questions: usize,
+    test_scenes: usize,
+    /// Without looking: the average box of the category, and by kind the best of the blind baselines.
+    blind: Blind,
+    /// After the foundation and after every stage.
+    stages: Vec<StageScores>,
+    seconds: f64,
+    /// The folder of the finished model.
+    model: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
+struct Blind {
+    mean_iou: f64,
+    accuracy_50: f64,
+    kinds: BTreeMap<String, f64>,
+    /// Mean over the kinds.
+    score: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct StageScores {
+    stage: String,
+    mean_iou: f64,
+    accuracy_50: f64,
+    /// Whether the spatial questions were answered after a thought.
+    thinking: bool,
+    kinds: BTreeMap<String, KindScore>,
+    /// Mean over the kinds.
+    score: f64,
+    /// Share of the spatial answers in the form asked for.
+    in_form: f64,
+    /// From the stage before, paired by question and resampled by scene, 95 %.
+    gain: Option<Gain>,
+}
+
+#[derive(Debug, Serialize)]
+struct Gain {
+    mean_iou: Interval,
+    /// Over all spatial questions, each weighing the same.
+    score: Interval,
+}
+
+impl Report {
+    pub fn new(
+        examiner: &Examiner<'_>,
+        examined: &[Examined],
+        model: PathBuf,
+        seconds: f64,
+    ) -> anyhow::Result<Self> {
+        let average = examiner.average_box()?;
+        let kinds = examiner.blind();
+        let gain = |before: &Evaluation, after: &Evaluation, seed: u64| {
+            paired_bootstrap(&after.scores(), &before.scores(), &after.scenes(), seed)
+        };
+        let stages: Vec<StageScores> = examined
+            .iter()
+            .enumerate()
+            .map(|(at, now)| StageScores {
+                stage: now.stage.clone(),
+                mean_iou: now.localization.mean_iou.unwrap_or(0.0),
+                accuracy_50: now.localization.accuracy_50.unwrap_or(0.0),
+                thinking: now.thinking,
+                kinds: now.spatial.kinds.clone(),
+                score: now.spatial.score.unwrap_or(0.0),
+                in_form: now.spatial.parsed,
+                gain: at.checked_sub(1).map(|before| Gain {
+                    mean_iou: gain(&examined[before].localization, &now.localization, 1),
+                    score: gain(&examined[before].spatial, &now.spatial, 2),
+                }),
+            })
+            .collect();
+        let scenes: BTreeSet<String> = examined
+            .first()
+            .map(|first| first.localization.scenes().into_iter().chain(first.spatial.scenes()).collect())
+            .unwrap_or_default();
+        Ok(Self {
+            localization_questions: average.answers.len(),
+            spatial_questions: examined.first().map_or(0, |first| first.spatial.answers.len()),
+            test_scenes: scenes.len(),
+            blind: Blind {
+                mean_iou: average.mean_iou.unwrap_or(0.0),
+                accuracy_50: average.accuracy_50.unwrap_or(0.0),
+                score: kinds.values().sum::<f64>() / kinds.len().max(1) as f64,
+                kinds,
+            },
+            stages,
+            seconds,
+            model,
+        })
+    }
+
+    pub fn print(&self, path: &Path) {
+        eprintln!(
+            "\n{} localization and {} spatial questions about {} rooms never seen",
+            self.localization_questions, self.spatial_questions, self.test_scenes
+        );
+        let short = |name: &str| name.chars().take(13).collect::<String>();
+        eprint!("{:<34}{:>8}", "", "blind");
+        self.stages.iter().for_each(|stage| eprint!("{:>14}", short(&stage.stage)));
+        let line = |name: &str, blind: Option<f64>, values: &dyn Fn(&StageScores) -> Option<f64>| {
+            eprint!("\n{name:<34}");
+            blind.map_or_else(|| eprint!("{:>8}", ""), |blind| eprint!("{blind:>8.3}"));
+            for stage in &self.stages {
+                values(stage).map_or_else(|| eprint!("{:>14}", ""), |value| eprint!("{value:>14.3}"));
+            }
+        };
+        line("localization, mean IoU", Some(self.blind.mean_iou), &|stage| Some(stage.mean_iou));
+        line("localization, IoU ≥ 0.5", Some(self.blind.accuracy_50), &|stage| Some(stage.accuracy_50));
+        let kinds: BTreeSet<&String> = self.stages.iter().flat_map(|stage| stage.kinds.keys()).collect();
+        for kind in kinds {
+            line(kind, self.blind.kinds.get(kind).copied(), &|stage| {
+                stage.kinds.get(kind).map(|found| found.score)
+            });
+        }
+        line("mean over kinds", Some(self.blind.score), &|stage| Some(stage.score));
+        line("answers in the form asked for", None, &|stage| Some(stage.in_form));
+        eprintln!("\n");
+        for stage in &self.stages {
+            let Some(gain) = &stage.gain else { continue };
+            let text = |gain: &Interval| {
+                let verdict = if gain.low > 0.0 {
+                    "better"
+                } else if gain.high < 0.0 {
+                    "worse"
+                } else {
+                    "no clear difference"
+                };
+                format!("{:+.3} [{:+.3}, {:+.3}] {verdict}", gain.mean, gain.low, gain.high)
+            };
+            eprintln!(
+                "after {:<14} IoU {}   spatial {}",
+                stage.stage,
+                text(&gain.mean_iou),
+                text(&gain.score)
+            );
+        }
+        eprintln!("report: {}   model: {}   {:.0} s", path.display(), self.model.display(), self.seconds);
+        eprintln!(
+            "Ask it: spatial-ladder ask --model {} --thinking --image PICTURE --question \"…\"",
+            self.model.display()
+        );
+    }
+}

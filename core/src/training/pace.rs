@@ -1,0 +1,61 @@
+//! How fast a run goes and how long it will take.
+
+use std::time::{Duration, Instant};
+
+/// How fast it goes and how long it will take. Only this process's own steps count, so that a resumed
+/// run does not promise the pace of the time it stood still.
+pub struct Pace {
+    total: u64,
+    /// Exponential mean of a step's seconds, evaluations apart.
+    step_s: Option<f64>,
+    samples: f64,
+    tokens: f64,
+    evaluate_every: u64,
+    evaluation_s: Option<f64>,
+    last: Instant,
+}
+
+impl Pace {
+    pub fn new(total: u64, evaluate_every: u64, evaluates: bool) -> Self {
+        Self {
+            total,
+            step_s: None,
+            samples: 0.0,
+            tokens: 0.0,
+            evaluate_every: if evaluates { evaluate_every } else { 0 },
+            evaluation_s: None,
+            last: Instant::now(),
+        }
+    }
+
+    pub fn step_done(&mut self, samples: usize, tokens: usize) {
+        let seconds = self.last.elapsed().as_secs_f64();
+        self.last = Instant::now();
+        let mix = |old: Option<f64>, new: f64| old.map_or(new, |old| 0.95 * old + 0.05 * new);
+        self.step_s = Some(mix(self.step_s, seconds));
+        (self.samples, self.tokens) = (samples as f64, tokens as f64);
+    }
+
+    pub fn evaluation_took(&mut self, duration: Duration) {
+        self.evaluation_s = Some(duration.as_secs_f64());
+        self.last = Instant::now();
+    }
+
+    pub fn samples_per_s(&self) -> f64 {
+        self.step_s.map_or(0.0, |seconds| self.samples / seconds.max(1e-9))
+    }
+
+    pub fn tokens_per_s(&self) -> f64 {
+        self.step_s.map_or(0.0, |seconds| self.tokens / seconds.max(1e-9))
+    }
+
+    pub fn seconds_left(&self, step: u64) -> f64 {
+        let steps = (self.total - step) as f64 * self.step_s.unwrap_or(0.0);
+        let evaluations = if self.evaluate_every == 0 {
+            0
+        } else {
+            self.total.div_ceil(self.evaluate_every) - step / self.evaluate_every
+        };
+        steps + evaluations as f64 * self.evaluation_s.unwrap_or(0.0)
+    }
+}

@@ -1,0 +1,545 @@
+//! The loop that all stages share: steps, events, checkpoints, held-out evaluation, stopping and going on.
+
+use super::batches::{self, Encoder, Prepared, Row};
+use super::config::Stage;
+use super::evaluation::{Evaluator, Task};
+use super::foundation::{DenseHeads, DenseScore};
+use super::optimizer::{AdamW, name_parameters};
+use super::pace::Pace;
+use super::shards::Shards;
+use super::{TrainConfig, TrainError, checkpoints};
+use crate::model::qwen2_5_vl::weights::{Weights, write_safetensors};
+use crate::model::{DeviceChoice, Precision, Qwen2_5Vl, bundled, device};
+use crate::processor::Processor;
+use crate::runs::{Event, EventLog, RunDir, RunError, Timed};
+use crate::samples::Dataset;
+use crate::samples::files::{PartialDir, write_atomic};
+use burn::module::Module as _;
+use burn::tensor::Device;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// How a call of [`train`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Finished,
+    /// Asked to stop; a checkpoint of the last step was written.
+    Stopped,
+}
+
+/// Trains one stage in `run`, from its beginning or, with `resume`, from its newest whole checkpoint.
+/// Every event goes to the run's log and to `watch`. `stop` ends it after the step under way.
+pub fn train(
+    config: TrainConfig,
+    run: &RunDir,
+    resume: bool,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(&Timed),
+) -> Result<Outcome, TrainError> {
+    config.check()?;
+    run.claim()?;
+    run.clear_stop()?;
+    let steps_logged = crate::runs::read_events(&run.events_path())?
+        .iter()
+        .filter(|event| matches!(event.event, Event::Step { .. }))
+        .count() as u64;
+    if !resume && steps_logged > 0 {
+        return Err(RunError::AlreadyStarted { path: run.root().to_owned(), steps: steps_logged }.into());
+    }
+    let (checkpoint, damaged) =
+        if resume { checkpoints::newest(&run.checkpoints_dir()) } else { (None, Vec::new()) };
+    write_atomic(&run.config_path(), config.to_toml().as_bytes())?;
+    EventLog::rewind(&run.events_path(), checkpoint.as_ref().map_or(0, |found| found.0))?;
+    let mut journal = Journal { log: EventLog::append(&run.events_path())?, watch };
+    for error in damaged {
+        journal.write(Event::Warning { message: error.to_string() })?;
+    }
+    let mut step = 0;
+    let result = Trainer::new(&config, checkpoint, &mut journal).and_then(|mut trainer| {
+        let outcome = trainer.run(run, stop, &mut journal);
+        step = trainer.step;
+        outcome
+    });
+    if let Err(error) = &result {
+        journal.write(Event::Failed { step, message: error.to_string() })?;
+    }
+    result
+}
+
+/// Writes events to the log and passes them on.
+struct Journal<'a> {
+    log: EventLog,
+    watch: &'a mut dyn FnMut(&Timed),
+}
+
+impl Journal<'_> {
+    fn write(&mut self, event: Event) -> Result<(), TrainError> {
+        let timed = self.log.write(event)?;
+        (self.watch)(&timed);
+        Ok(())
+    }
+}
+
+/// A stage under way.
+pub struct Trainer {
+    pub config: TrainConfig,
+    pub device: Device,
+    pub processor: Arc<Processor>,
+    pub model: Qwen2_5Vl,
+    /// In the foundation stage.
+    pub heads: Option<DenseHeads>,
+    /// In the reasoning stage, without autodiff: the model that the stage started with.
+    pub reference: Option<Qwen2_5Vl>,
+    pub optimizer: AdamW,
+    pub head_optimizer: AdamW,
+    pub shards: Shards,
+    /// Optimizer steps done.
+    pub step: u64,
+    dataset: Arc<Dataset>,
+    categories: Arc<Vec<String>>,
+    rows: Arc<Vec<Row>>,
+}
+
+/// The batches of a run, in order.
+pub type Batches = std::sync::mpsc::Receiver<Result<Vec<Prepared>, TrainError>>;
+
+impl Trainer {
+    fn new(
+        config: &TrainConfig,
+        checkpoint: Option<(u64, PathBuf)>,
+        journal: &mut Journal<'_>,
+    ) -> Result<Self, TrainError> {
+        let choice: DeviceChoice = config.device.parse()?;
+        let inner = choice.open()?;
+        let dataset = Arc::new(Dataset::open(&config.data)?);
+        let text = device::describe(&inner);
+        let mut device = inner.clone().autodiff();
+        if config.gradient_checkpointing {
+            device = device.gradient_checkpointing();
+        }
+        let processor = Arc::new(processor(config)?);
+        let (model, reference) =
+            models(config, checkpoint.as_ref().map(|(_, path)| path.as_path()), &device)?;
+        let categories: BTreeSet<&str> = dataset
+            .train
+            .foundation
+            .iter()
+            .flat_map(|row| row.objects.iter().map(|object| object.label.as_str()))
+            .collect();
+        let categories: Vec<String> = categories.into_iter().map(str::to_owned).collect();
+        let heads = (config.stage == Stage::Foundation).then(|| {
+            let weights = &mut Weights::random(config.seed, &device);
+            DenseHeads::new(weights, model.config().text.hidden_size, categories.len())
+        });
+        let heads = heads.transpose()?.map(|heads| name_parameters(heads, "heads"));
+        let rows = batches::rows(&dataset.train, config.stage, &config.mixture);
+        if rows.is_empty() {
+            return Err(TrainError::Data(format!(
+                "{} holds no samples for stage {}. Build a data set with `data build{}`",
+                config.data.display(),
+                config.stage.name(),
+                match config.stage {
+                    Stage::Foundation => " --config foundation",
+                    Stage::Perception => "",
+                    _ => " --config climb",
+                },
+            )));
+        }
+        let mut trainer = Self {
+            optimizer: AdamW::new(config.weight_decay),
+            head_optimizer: AdamW::new(0.0),
+            shards: Shards::new(config.shards, inner == Device::flex())?,
+            config: config.clone(),
+            device,
+            processor,
+            categories: Arc::new(categories),
+            rows: Arc::new(rows),
+            model,
+            reference,
+            heads,
+            step: 0,
+            dataset,
+        };
+        match checkpoint {
+            Some((step, path)) => {
+                trainer = trainer.restore(step, &path)?;
+                journal.write(Event::Resumed { step })?;
+            }
+            None => journal.write(Event::Started {
+                stage: config.stage.name().into(),
+                total_steps: config.steps,
+                train_samples: trainer.rows.len(),
+                validation_samples: match config.stage {
+                    Stage::Foundation => trainer.dataset.validation.foundation.len(),
+                    Stage::Perception => trainer.dataset.validation.grounding.len(),
+                    _ => trainer.dataset.validation.spatial.len(),
+                },
+                parameters: trainer.model.num_params(),
+                device: text,
+            })?,
+        }
+        Ok(trainer)
+    }
+
+    fn encoder(&self) -> Encoder {
+        Encoder {
+            dataset: self.dataset.clone(),
+            processor: self.processor.clone(),
+            config: self.config.clone(),
+            categories: self.categories.clone(),
+            rows: self.rows.clone(),
+        }
+    }
+
+    fn restore(mut self, step: u64, path: &Path) -> Result<Self, TrainError> {
+        let fault = |message: String| TrainError::Checkpoint { path: path.to_owned(), message };
+        let read =
+            |name: &str| std::fs::read(path.join(name)).map_err(|error| fault(format!("{name}: {error}")));
+        self.optimizer = self.optimizer.load_bytes(read("optimizer.bpk")?).map_err(fault)?;
+        if self.heads.is_some() {
+            self.head_optimizer =
+                self.head_optimizer.load_bytes(read("head_optimizer.bpk")?).map_err(fault)?;
+            let bytes = read("heads.safetensors")?;
+            let weights = &mut Weights::from_bytes(&bytes, &path.join("heads.safetensors"), &self.device)?;
+            let heads =
+                DenseHeads::new(weights, self.model.config().text.hidden_size, self.categories.len())?;
+            self.heads = Some(name_parameters(heads, "heads"));
+        }
+        self.step = step;
+        Ok(self)
+    }
+
+    fn save_checkpoint(&self, run: &RunDir, journal: &mut Journal<'_>) -> Result<(), TrainError> {
+        let write = |dir: &Path| {
+            if self.model.has_lora() {
+                self.model.save_lora(dir, &self.config.model)?;
+            } else {
+                self.model.save(dir, Precision::F32)?;
+            }
+            self.processor.save(dir)?;
+            let put = |name: &str, optimizer: &AdamW| {
+                let path = dir.join(name);
+                let bytes = optimizer
+                    .to_bytes()
+                    .map_err(|message| TrainError::Checkpoint { path: path.clone(), message })?;
+                std::fs::write(&path, bytes).map_err(TrainError::io(path))
+            };
+            put("optimizer.bpk", &self.optimizer)?;
+            if let Some(heads) = &self.heads {
+                put("head_optimizer.bpk", &self.head_optimizer)?;
+                let path = dir.join("heads.safetensors");
+                let file = std::fs::File::create(&path).map_err(TrainError::io(&path))?;
+                write_safetensors(&heads.named_tensors(), Precision::F32, std::io::BufWriter::new(file))
+                    .map_err(TrainError::io(path))?;
+            }
+            Ok(())
+        };
+        let path = checkpoints::save(&run.checkpoints_dir(), self.step, self.config.keep_checkpoints, write)?;
+        journal.write(Event::Checkpoint { step: self.step, path: path.display().to_string() })
+    }
+
+    /// Puts the model into a folder, adapters added into it, in place of what the folder held.
+    fn write_model(&self, path: &Path) -> Result<(), TrainError> {
+        if path.exists() {
+            std::fs::remove_dir_all(path).map_err(TrainError::io(path))?;
+        }
+        let partial = PartialDir::create(path)?;
+        self.model.clone().merge_lora()?.save(partial.path(), Precision::F32)?;
+        self.processor.save(partial.path())?;
+        partial.finish()?;
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        run: &RunDir,
+        stop: &AtomicBool,
+        journal: &mut Journal<'_>,
+    ) -> Result<Outcome, TrainError> {
+        let processor = self.processor.clone();
+        let evaluator = self.held_out(&processor)?;
+        if self.step == 0 {
+            self.evaluate(&evaluator, run, stop, journal)?;
+        }
+        let batches = batches::spawn(self.encoder(), self.step);
+        let mut pace = Pace::new(self.config.steps, self.config.evaluate_every, !evaluator.is_empty());
+        let mut saved = self.step;
+        while self.step < self.config.steps {
+            if stop.load(Ordering::Relaxed) || run.stop_requested() {
+                if saved < self.step {
+                    self.save_checkpoint(run, journal)?;
+                }
+                journal.write(Event::Stopped { step: self.step })?;
+                return Ok(Outcome::Stopped);
+            }
+            let done = match self.config.stage {
+                Stage::Reasoning => self.reinforced_step(&batches, run)?,
+                _ => self.supervised_step(&batches, run)?,
+            };
+            pace.step_done(done.samples, done.tokens);
+            journal.write(Event::Step {
+                step: self.step,
+                loss: done.loss,
+                learning_rate: done.learning_rate,
+                gradient_norm: done.gradient_norm,
+                samples_per_s: pace.samples_per_s(),
+                tokens_per_s: pace.tokens_per_s(),
+                seconds_left: pace.seconds_left(self.step),
+                parts: done.parts,
+            })?;
+            let last = self.step == self.config.steps;
+            if last || self.step.is_multiple_of(self.config.checkpoint_every) {
+                self.save_checkpoint(run, journal)?;
+                saved = self.step;
+            }
+            if self.config.evaluate_every > 0
+                && (last || self.step.is_multiple_of(self.config.evaluate_every))
+            {
+                let since = Instant::now();
+                self.evaluate(&evaluator, run, stop, journal)?;
+                pace.evaluation_took(since.elapsed());
+            }
+        }
+        let path = run.model_dir();
+        self.write_model(&path)?;
+        if self.model.has_lora() {
+            self.model.save_lora(&run.root().join("adapter"), &self.config.model)?;
+        }
+        journal.write(Event::Finished { step: self.step, model: path.display().to_string() })?;
+        Ok(Outcome::Finished)
+    }
+
+    fn held_out<'a>(&self, processor: &'a Processor) -> Result<HeldOut<'a>, TrainError> {
+        let count = if self.config.evaluate_every == 0 { 0 } else { self.config.evaluate_samples };
+        let task = match self.config.stage {
+            Stage::Foundation => return Ok(HeldOut::Pictures(self.held_out_pictures(count)?)),
+            Stage::Perception => Task::Localization,
+            Stage::Understanding => Task::Direct,
+            Stage::ColdStart | Stage::Reasoning => {
+                Task::Thinking { max_new_tokens: self.config.reinforcement.max_new_tokens }
+            }
+        };
+        Ok(HeldOut::Questions(Evaluator::new(&self.dataset, processor, task, count)?))
+    }
+
+    /// `count` of the held-out foundation rows, evenly spread.
+    fn held_out_pictures(&self, count: usize) -> Result<Vec<Prepared>, TrainError> {
+        let rows = &self.dataset.validation.foundation;
+        let count = count.min(rows.len());
+        let encoder = self.encoder();
+        (0..count).map(|i| encoder.prepare_foundation(&rows[i * rows.len() / count], None)).collect()
+    }
+
+    fn evaluate(
+        &self,
+        evaluator: &HeldOut<'_>,
+        run: &RunDir,
+        stop: &AtomicBool,
+        journal: &mut Journal<'_>,
+    ) -> Result<(), TrainError> {
+        if evaluator.is_empty() {
+            return Ok(());
+        }
+        let since = Instant::now();
+        let stop_now = AtomicBool::new(false);
+        let watch_stop =
+            |_| stop_now.store(stop.load(Ordering::Relaxed) || run.stop_requested(), Ordering::Relaxed);
+        let (event, headline) = match evaluator {
+            HeldOut::Questions(questions) => {
+                let Some(evaluation) = questions.run(&self.model.valid(), &stop_now, watch_stop)? else {
+                    return Ok(());
+                };
+                write_lines(
+                    &run.samples_dir().join(format!("step_{:06}.jsonl", self.step)),
+                    &evaluation.answers,
+                )?;
+                let event = Event::Evaluation {
+                    step: self.step,
+                    samples: evaluation.answers.len(),
+                    mean_iou: evaluation.mean_iou,
+                    accuracy_50: evaluation.accuracy_50,
+                    score: evaluation.score,
+                    kinds: match evaluation.score {
+                        Some(_) => {
+                            evaluation.kinds.iter().map(|(kind, found)| (kind.clone(), found.score)).collect()
+                        }
+                        None => Default::default(),
+                    },
+                    parsed: Some(evaluation.parsed),
+                    category_accuracy: None,
+                    seconds: since.elapsed().as_secs_f64(),
+                };
+                (event, evaluation.headline())
+            }
+            HeldOut::Pictures(pictures) => {
+                let Some(heads) = &self.heads else { return Ok(()) };
+                let (model, heads) = (self.model.valid(), heads.valid());
+                let mut score = DenseScore::default();
+                for part in pictures.chunks(self.config.batch_size) {
+                    let images: Vec<_> = part.iter().flat_map(|sample| &sample.encoded.images).collect();
+                    let labels = part.iter().filter_map(|sample| sample.labels.as_ref());
+                    let tokens = model.encode_images(&images)?;
+                    score.add(part.len(), heads.predict(&tokens), &batches::DenseLabels::concat(labels));
+                    watch_stop(score.pictures);
+                    if stop_now.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                }
+                let event = Event::Evaluation {
+                    step: self.step,
+                    samples: score.pictures,
+                    mean_iou: Some(score.mean_iou),
+                    accuracy_50: Some(score.accuracy_50),
+                    score: None,
+                    kinds: Default::default(),
+                    parsed: None,
+                    category_accuracy: Some(score.category_accuracy),
+                    seconds: since.elapsed().as_secs_f64(),
+                };
+                (event, score.mean_iou)
+            }
+        };
+        self.keep_if_best(headline, run)?;
+        journal.write(event)
+    }
+
+    /// Keeps the model with the highest score of all evaluations of the run in `checkpoints/best`.
+    fn keep_if_best(&self, score: f64, run: &RunDir) -> Result<(), TrainError> {
+        let (dir, step) = (run.checkpoints_dir().join("best"), self.step);
+        // A resumed run repeats what came after its checkpoint, and must find what it found the first time.
+        let held = std::fs::read_to_string(dir.join(BEST)).ok();
+        let held: Option<Best> = held.and_then(|text| serde_json::from_str(&text).ok());
+        if step == 0 || held.is_some_and(|held| held.step < step && held.score >= score) {
+            return Ok(());
+        }
+        self.write_model(&dir)?;
+        let text = serde_json::to_string_pretty(&Best { step, score }).unwrap_or_default();
+        Ok(write_atomic(&dir.join(BEST), text.as_bytes())?)
+    }
+
+    /// The error that ends a run whose loss is no number any more, with the batch written down.
+    pub(super) fn diverged(&self, loss: f64, batch: &[Prepared], run: &RunDir) -> TrainError {
+        let path = run.samples_dir().join(format!("diverged_step_{:06}.txt", self.step + 1));
+        let texts: Vec<String> =
+            batch.iter().map(|sample| self.processor.decode(&sample.encoded.token_ids)).collect();
+        match write_atomic(&path, texts.join("\n\n").as_bytes()) {
+            Ok(()) => TrainError::Diverged { step: self.step + 1, loss, batch: path },
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// The name of the best model's score within its folder.
+const BEST: &str = "best.json";
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Best {
+    step: u64,
+    score: f64,
+}
+
+/// One JSON object a line.
+pub fn write_lines<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<(), TrainError> {
+    let lines: Vec<String> = rows.iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
+    Ok(write_atomic(path, (lines.join("\n") + "\n").as_bytes())?)
+}
+
+/// The processor of the model that the run starts from, with the run's limits.
+fn processor(config: &TrainConfig) -> Result<Processor, TrainError> {
+    let mut processor = match bundled::Bundled::from_name(&config.model)? {
+        Some(_) => bundled::processor()?,
+        None => Processor::load(Path::new(&config.model))?,
+    };
+    if config.min_pixels > 0 {
+        processor.image.min_pixels = config.min_pixels;
+    }
+    if config.max_pixels > 0 {
+        processor.image.max_pixels = config.max_pixels;
+    }
+    Ok(processor)
+}
+
+/// The model to train, from a checkpoint where there is one, and in the reasoning stage its reference.
+fn models(
+    config: &TrainConfig,
+    checkpoint: Option<&Path>,
+    device: &Device,
+) -> Result<(Qwen2_5Vl, Option<Qwen2_5Vl>), TrainError> {
+    let start = |device: &Device| bundled::open_model(&config.model, config.seed, device);
+    let mut model = match (checkpoint, config.lora.rank) {
+        (Some(path), 0) => Qwen2_5Vl::load(path, device)?,
+        (Some(path), _) => start(device)?.load_lora(path)?,
+        (None, 0) => start(device)?,
+        (None, _) => start(device)?.with_lora(&config.lora, config.seed)?,
+    };
+    model = name_parameters(model, "model");
+    if config.lora.rank > 0 {
+        // Naming makes parameters anew, and new ones learn.
+        model = model.freeze_all_but_lora();
+    }
+    let freeze = &config.freeze;
+    if freeze.vision {
+        model.visual.patch_embed = model.visual.patch_embed.no_grad();
+        model.visual.blocks = model.visual.blocks.no_grad();
+    }
+    if freeze.merger {
+        model.visual.merger = model.visual.merger.no_grad();
+    }
+    if freeze.language && config.lora.rank == 0 {
+        model.model = model.model.no_grad();
+        model.lm_head = model.lm_head.no_grad();
+    }
+    let reference = match (config.stage, config.lora.rank) {
+        (Stage::Reasoning, 0) => Some(start(&device.clone().inner())?),
+        // The same weights, the adapters off.
+        (Stage::Reasoning, _) => Some(model.valid().without_lora()),
+        _ => None,
+    };
+    Ok((model, reference))
+}
+
+/// What a stage is examined on while it trains.
+enum HeldOut<'a> {
+    Questions(Evaluator<'a>),
+    Pictures(Vec<Prepared>),
+}
+
+impl HeldOut<'_> {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Questions(questions) => questions.is_empty(),
+            Self::Pictures(pictures) => pictures.is_empty(),
+        }
+    }
+}
+
+/// What a step did.
+#[derive(Default)]
+pub struct StepDone {
+    pub loss: f64,
+    pub parts: Vec<(String, f64)>,
+    pub learning_rate: f64,
+    pub gradient_norm: f64,
+    pub samples: usize,
+    pub tokens: usize,
+}
+
+impl StepDone {
+    pub fn count(&mut self, batch: &[Prepared]) {
+        self.samples += batch.len();
+        self.tokens += batch.iter().map(|sample| sample.encoded.token_ids.len()).sum::<usize>();
+    }
+
+    pub fn add(&mut self, loss: f64, terms: Vec<(String, f64)>) {
+        self.loss += loss;
+        for (at, (name, value)) in terms.into_iter().enumerate() {
+            if self.parts.len() <= at {
+                self.parts.push((name, 0.0));
+            }
+            self.parts[at].1 += value;
+        }
+    }
+}
