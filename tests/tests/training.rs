@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 const STEPS: u64 = 6;
 
 fn data_set(dir: &Path) -> PathBuf {
-    let out = dir.join("data");
+    let (out, config) = (dir.join("data"), dir.join("questions.toml"));
+    std::fs::write(&config, "preset = \"climb\"\nfoundation = true\nframes_per_scene = 4\n")
+        .expect("written");
     succeed(&[
         "data",
         "build",
@@ -18,7 +20,7 @@ fn data_set(dir: &Path) -> PathBuf {
         "--out",
         text(&out),
         "--config",
-        "climb",
+        text(&config),
         "--seed",
         "5",
     ]);
@@ -26,7 +28,11 @@ fn data_set(dir: &Path) -> PathBuf {
 }
 
 fn arguments<'a>(data: &'a Path, run: &'a Path) -> Vec<&'a str> {
-    let mut arguments = vec!["train", "perception", "--model", "tiny", "--device", "cpu"];
+    stage_arguments("perception", data, run)
+}
+
+fn stage_arguments<'a>(stage: &'a str, data: &'a Path, run: &'a Path) -> Vec<&'a str> {
+    let mut arguments = vec!["train", stage, "--model", "tiny", "--device", "cpu"];
     arguments.extend(["--data", text(data), "--run", text(run)]);
     for setting in [
         "steps=6",
@@ -35,6 +41,15 @@ fn arguments<'a>(data: &'a Path, run: &'a Path) -> Vec<&'a str> {
         "evaluate_every=3",
         "evaluate_samples=4",
         "keep_checkpoints=3",
+        "reinforcement.group=3",
+        "reinforcement.max_new_tokens=12",
+        // An untrained model earns nothing, and a group that earns nothing teaches nothing: here it stays near the
+        // reference, so that there is something to resume.
+        "reinforcement.drop_zero_spread=false",
+        "reinforcement.mask_truncated=false",
+        "reinforcement.kl=1",
+        "reinforcement.updates_per_rollout=2",
+        "learning_rate=1e-3",
     ] {
         arguments.extend(["--set", setting]);
     }
@@ -114,6 +129,104 @@ fn stopped_and_killed_runs_resume_to_the_same_weights() {
     let mentioned =
         |event: &Event| matches!(event, Event::Warning { message } if message.contains("step_000004"));
     assert!(events.iter().any(|event| mentioned(&event.event)), "the damaged checkpoint is not mentioned");
+}
+
+/// Every stage, killed once and resumed. `tests/reference/kill_and_resume.py` does so at many random moments.
+#[test]
+fn every_stage_resumes_to_the_same_weights() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let data = data_set(dir.path());
+    for (stage, step) in [("foundation", 3), ("understanding", 5), ("cold-start", 2), ("reasoning", 3)] {
+        let of = |name: &str| dir.path().join(format!("{stage}_{name}"));
+        let (whole, killed) = (of("whole"), of("killed"));
+        succeed(&stage_arguments(stage, &data, &whole));
+        let mut child = start(&stage_arguments(stage, &data, &killed));
+        wait_for_step(&killed, step);
+        child.kill().expect("killed");
+        child.wait().expect("reaped");
+        succeed(&[stage_arguments(stage, &data, &killed).as_slice(), &["--resume"]].concat());
+        assert_eq!(losses(&killed), losses(&whole), "{stage}");
+        assert!(weights(&killed) == weights(&whole), "{stage}: other weights than without interruption");
+        assert!(weights(&whole) != weights_of_the_start(), "{stage} learned nothing");
+        // One row for each number of each step.
+        let metrics = std::fs::read_to_string(killed.join("metrics.csv")).expect("metrics");
+        let rows = metrics.lines().filter(|line| line.contains(",train/loss,")).count();
+        assert_eq!(rows as u64, STEPS, "{stage}");
+    }
+}
+
+/// As a run writes the model that it starts from.
+fn weights_of_the_start() -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let model = spatial_ladder::model::bundled::open_model("tiny", 0, &spatial_ladder::model::Device::flex());
+    model.expect("bundled").save(dir.path(), spatial_ladder::model::Precision::F32).expect("saved");
+    std::fs::read(dir.path().join("model.safetensors")).expect("written")
+}
+
+#[test]
+fn rollouts_are_kept_with_their_rewards() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (data, run) = (data_set(dir.path()), dir.path().join("run"));
+    succeed(&[stage_arguments("reasoning", &data, &run).as_slice(), &["--set", "steps=1"]].concat());
+    let rows = std::fs::read_to_string(run.join("samples/rollouts_000001.jsonl")).expect("rollouts");
+    let rows: Vec<serde_json::Value> =
+        rows.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    // Four prompts, three answers each.
+    assert_eq!(rows.len(), 12);
+    assert!(rows.iter().all(|row| row["accuracy"].is_number() && row["text"].is_string()));
+    assert!(
+        rows.chunks(3).all(|group| group.iter().all(|row| row["question_id"] == group[0]["question_id"]))
+    );
+    let events = read_events(&run.join("events.jsonl")).expect("readable");
+    let parts = events.iter().find_map(|event| match &event.event {
+        Event::Step { parts, .. } => Some(parts.clone()),
+        _ => None,
+    });
+    let gap = parts.iter().flatten().find(|(name, _)| name == "log_prob_gap").expect("measured").1;
+    assert!(gap < 1e-4, "the update sees other log-probabilities than the rollout: {gap}");
+}
+
+#[test]
+fn adapters_are_trained_resumed_and_added_in() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let data = data_set(dir.path());
+    let set = ["--set", "lora.rank=4", "--set", "lora.alpha=8", "--set", "lora.targets=q_proj,v_proj"];
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    let of = |run| [stage_arguments("understanding", &data, run).as_slice(), &set].concat();
+    succeed(&of(&whole));
+    let mut child = start(&of(&killed));
+    wait_for_step(&killed, 3);
+    child.kill().expect("killed");
+    child.wait().expect("reaped");
+    succeed(&[of(&killed).as_slice(), &["--resume"]].concat());
+    assert!(weights(&killed) == weights(&whole), "other weights than without interruption");
+    let config = std::fs::read_to_string(whole.join("adapter/adapter_config.json")).expect("PEFT's form");
+    assert!(config.contains("\"lora_alpha\": 8.0") && config.contains("q_proj"), "{config}");
+    assert!(weights(&whole) != weights_of_the_start(), "nothing was learned");
+    // The adapters added into the bundled model are the finished model.
+    assert_eq!(weights(&whole).len(), weights_of_the_start().len());
+}
+
+#[test]
+fn frozen_parts_stay_as_they_are() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (data, run) = (data_set(dir.path()), dir.path().join("run"));
+    let set = ["--set", "freeze.vision=true", "--set", "freeze.merger=true", "--set", "steps=2"];
+    succeed(&[stage_arguments("perception", &data, &run).as_slice(), &set].concat());
+    let device = spatial_ladder::model::Device::flex();
+    let before = spatial_ladder::model::bundled::open_model("tiny", 0, &device).expect("bundled");
+    let after = spatial_ladder::model::Qwen2_5Vl::load(&run.join("model"), &device).expect("finished");
+    let pairs = before.named_tensors().into_iter().zip(after.named_tensors());
+    let changed: Vec<String> = pairs
+        .filter(|(before, after)| (before.values)() != (after.values)())
+        .map(|(before, _)| before.name)
+        .collect();
+    assert!(!changed.is_empty() && changed.iter().all(|name| name.starts_with("model.")), "{changed:?}");
+    let all = ["--set", "freeze.language=true", "--set", "steps=2"];
+    fail(
+        &[stage_arguments("perception", &data, &dir.path().join("none")).as_slice(), &set, &all].concat(),
+        &["nothing to learn"],
+    );
 }
 
 #[test]

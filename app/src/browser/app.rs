@@ -6,7 +6,7 @@ use super::protocol::{LoadStage, Request, Response};
 use super::session::{Action, Model, Picture, Session, Turn};
 use super::{samples, theme};
 use egui::{Align, Layout, RichText, Ui};
-use spatial_ladder::answering::Answer;
+use spatial_ladder::answering::{Answer, Prompt};
 use spatial_ladder::processor::images;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -259,6 +259,27 @@ impl Page {
             ui.add(edit.return_key(egui::KeyboardShortcut::new(egui::Modifiers::SHIFT, egui::Key::Enter)));
         let entered = edited.has_focus()
             && ui.input(|input| input.key_pressed(egui::Key::Enter) && !input.modifiers.shift);
+        let prompts = [
+            (Prompt::Localization, "Boxes of objects"),
+            (Prompt::Direct, "A letter or a number"),
+            (Prompt::Thinking, "A thought, then a letter or a number"),
+        ];
+        let shown =
+            prompts.iter().find(|(prompt, _)| *prompt == self.session.prompt).map_or("", |(_, name)| name);
+        egui::ComboBox::from_label("asked for").selected_text(shown).show_ui(ui, |ui| {
+            for (prompt, name) in prompts {
+                ui.selectable_value(&mut self.session.prompt, prompt, name);
+            }
+        });
+        if self.session.prompt != Prompt::Localization {
+            let options = egui::TextEdit::multiline(&mut self.session.options);
+            ui.add(
+                options
+                    .desired_rows(2)
+                    .desired_width(f32::INFINITY)
+                    .hint_text("Options, one a line; none for a number"),
+            );
+        }
         ui.horizontal(|ui| {
             if let Turn::Answering { stopping, .. } = self.session.turn {
                 if ui.add_enabled(!stopping, egui::Button::new("Stop")).clicked() {

@@ -64,11 +64,13 @@ impl Worker {
                     post(&Response::Failed { message });
                 }
             }),
-            Request::Ask { id, question, max_new_tokens } => {
+            Request::Ask { id, question, prompt, choices, max_new_tokens } => {
                 let file = field("bytes").dyn_into::<Uint8Array>().map(|bytes| bytes.to_vec());
+                let generation = GenerationOptions { max_new_tokens, ..GenerationOptions::default() };
+                let options = AskOptions { prompt, choices, generation, ..AskOptions::default() };
                 spawn_local(async move {
                     let file = file.unwrap_or_default();
-                    match worker.ask(id, &question, &file, max_new_tokens).await {
+                    match worker.ask(id, &question, &file, options).await {
                         Ok((answer, stopped)) => {
                             post(&Response::Answer { id, answer: Box::new(answer), stopped })
                         }
@@ -111,12 +113,10 @@ impl Worker {
         id: u32,
         question: &str,
         file: &[u8],
-        max_new_tokens: usize,
+        options: AskOptions,
     ) -> Result<(Answer, bool), String> {
         let loaded = self.loaded.borrow().clone().ok_or("the model is not loaded")?;
         let image = images::decode(file, "the picture").map_err(|error| error.to_string())?;
-        let generation = GenerationOptions { max_new_tokens, ..GenerationOptions::default() };
-        let options = AskOptions { generation, ..AskOptions::default() };
         // What came up while nobody asked concerns no answer.
         device::take_gpu_errors();
         let mut last_pause = Instant::now();

@@ -4,7 +4,7 @@
 //! that goes with it, as a transferred `Uint8Array` that is not copied.
 
 use serde::{Deserialize, Serialize};
-use spatial_ladder::answering::Answer;
+use spatial_ladder::answering::{Answer, Prompt};
 
 /// Where the model shall run, as `?device=` in the page's address says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,10 +39,11 @@ pub enum Request {
         /// Folder of the model's files, relative to the worker's script or absolute.
         model_url: String,
     },
-    /// A question about the picture file (jpg, png or webp) that is posted beside the message.
+    /// A question about the picture file (jpg, png or webp) that is posted beside the message; `choices` are the answers
+    /// to choose from, each with its letter.
     /// Answered by any number of [`Response::Token`], then one [`Response::Answer`] or
     /// [`Response::Refused`], all with the same `id`.
-    Ask { id: u32, question: String, max_new_tokens: usize },
+    Ask { id: u32, question: String, prompt: Prompt, choices: Vec<String>, max_new_tokens: usize },
     /// Stop answering `id` after the token under way. No effect when that answer is complete.
     Cancel { id: u32 },
 }
@@ -103,9 +104,18 @@ mod tests {
 
     #[test]
     fn messages_keep_their_wire_form() {
-        let ask = Request::Ask { id: 7, question: "Where is the chair?".into(), max_new_tokens: 64 };
+        let ask = Request::Ask {
+            id: 7,
+            question: "Where is the chair?".into(),
+            prompt: Prompt::Thinking,
+            choices: vec!["A. left".into()],
+            max_new_tokens: 64,
+        };
         let json = serde_json::to_string(&ask).unwrap();
-        assert_eq!(json, r#"{"type":"ask","id":7,"question":"Where is the chair?","max_new_tokens":64}"#);
+        assert_eq!(
+            json,
+            r#"{"type":"ask","id":7,"question":"Where is the chair?","prompt":"thinking","choices":["A. left"],"max_new_tokens":64}"#
+        );
         assert_eq!(serde_json::from_str::<Request>(&json).unwrap(), ask);
 
         let loading = Response::Loading { stage: LoadStage::Download { done: 1, total: 2 } };

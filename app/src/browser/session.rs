@@ -3,7 +3,7 @@
 
 use super::protocol::{DeviceChoice, LoadStage, Request, Response, RunsOn};
 use serde::Serialize;
-use spatial_ladder::answering::Answer;
+use spatial_ladder::answering::{Answer, Prompt};
 
 /// Longer questions than this are refused in the page: no question of the ladder comes close.
 pub const MAX_QUESTION_CHARS: usize = 2_000;
@@ -62,6 +62,10 @@ pub struct Session {
     /// Why the last file offered is not shown.
     pub picture_error: Option<String>,
     pub question: String,
+    /// What the model is asked for.
+    pub prompt: Prompt,
+    /// Answers to choose from, one a line.
+    pub options: String,
     pub turn: Turn,
     next_id: u32,
 }
@@ -76,6 +80,8 @@ impl Session {
             picture: None,
             picture_error: None,
             question: String::new(),
+            prompt: Prompt::default(),
+            options: String::new(),
             turn: Turn::Idle,
             next_id: 1,
         }
@@ -119,7 +125,16 @@ impl Session {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.turn = Turn::Answering { id, text: String::new(), tokens: 0, stopping: false };
-        Ok(Request::Ask { id, question: self.question.trim().to_owned(), max_new_tokens: MAX_NEW_TOKENS })
+        let lines = self.options.lines().map(str::trim).filter(|line| !line.is_empty());
+        let choices = ('A'..='Z').zip(lines).map(|(letter, line)| format!("{letter}. {line}"));
+        let asks_choice = matches!(self.prompt, Prompt::Direct | Prompt::Thinking);
+        Ok(Request::Ask {
+            id,
+            question: self.question.trim().to_owned(),
+            prompt: self.prompt,
+            choices: if asks_choice { choices.collect() } else { Vec::new() },
+            max_new_tokens: MAX_NEW_TOKENS,
+        })
     }
 
     /// The message that stops the answer under way, if there is one.

@@ -11,6 +11,9 @@ pub struct DevicesArgs {
     /// Compare each with the CPU on a small model: pictures, logits, cached answers, gradients, 16-bit weights
     #[arg(long)]
     pub check: bool,
+    /// Only this device, by its name
+    #[arg(long, value_name = "D")]
+    pub device: Option<String>,
     /// Print a JSON list instead
     #[arg(long)]
     pub json: bool,
@@ -29,8 +32,12 @@ struct Row {
 }
 
 pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
-    let rows =
-        device::list().into_iter().map(|info| row(info, args.check)).collect::<anyhow::Result<Vec<_>>>()?;
+    let wanted = |info: &DeviceInfo| args.device.as_ref().is_none_or(|name| *name == info.name);
+    let rows = device::list()
+        .into_iter()
+        .filter(wanted)
+        .map(|info| row(info, args.check))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let mut out = std::io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &rows)?;
@@ -64,7 +71,9 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
 fn row(info: DeviceInfo, checked: bool) -> anyhow::Result<Row> {
     let device = info.name.parse::<DeviceChoice>()?.open()?;
     let matrices = format!("{:?}", matrix_dtype(&device)).to_lowercase();
-    let check = checked.then(|| check_device(&device)).transpose()?;
+    let check = checked
+        .then(|| check_device(&device, &|part| eprintln!("{}: comparing {part} …", info.name)))
+        .transpose()?;
     let faults = check.map(|check| check.faults()).unwrap_or_default();
     Ok(Row { info, matrices, check, faults })
 }

@@ -53,11 +53,11 @@ impl DeviceCheck {
     }
 }
 
-/// Compares a device with the CPU on a small model with random weights.
+/// Compares a device with the CPU on a small model with random weights. `progress` hears what is compared next.
 ///
 /// # Errors
 /// The device fails.
-pub fn check_device(device: &Device) -> Result<DeviceCheck, ModelError> {
+pub fn check_device(device: &Device, progress: &dyn Fn(&str)) -> Result<DeviceCheck, ModelError> {
     let tokens = SpecialTokens { image: 5, video: 6, vision_start: 3, vision_end: 4, end_of_turn: 2, pad: 0 };
     let config = Qwen2_5VlConfig::tiny(512, &tokens);
     let cpu = Device::flex();
@@ -71,10 +71,15 @@ pub fn check_device(device: &Device) -> Result<DeviceCheck, ModelError> {
     let prompt = prompt(&config);
 
     let load = |folder: &Path, device: &Device| Qwen2_5Vl::load(folder, device);
+    progress("reading a model");
     let (here, there) = (load(&whole, &cpu)?, load(&whole, device)?);
     let vision = |model: &Qwen2_5Vl| model.encode_images(&[&prompt.images[0]]).map(values);
+    progress("a picture");
+    let seen = difference(&vision(&there)?, &vision(&here)?);
+    progress("a picture and a text");
     let expected = logits(&here, &prompt)?;
     let found = logits(&there, &prompt)?;
+    progress("the text word by word");
     let cached = cached_logits(&there, &prompt)?;
     let rows = cached.len();
     let answer = |model: &Qwen2_5Vl| {
@@ -84,17 +89,23 @@ pub fn check_device(device: &Device) -> Result<DeviceCheck, ModelError> {
     };
     // The same numbers in f32 on the CPU: on a device that trains, weights are widened.
     let rounded = load(&half, &cpu.clone().autodiff())?.valid();
+    progress("an answer");
+    let same_answer = answer(&there)? == answer(&here)?;
+    progress("16-bit weights");
+    let half_logits = difference(&logits(&load(&half, device)?, &prompt)?, &logits(&rounded, &prompt)?);
+    progress("gradients");
+    let gradients = gradient_difference(
+        &load(&whole, &device.clone().autodiff())?,
+        &load(&whole, &cpu.autodiff())?,
+        &prompt,
+    )?;
     Ok(DeviceCheck {
-        vision: difference(&vision(&there)?, &vision(&here)?),
+        vision: seen,
         logits: difference(&found, &expected),
         cached: difference(&cached, &found[found.len() - rows..]),
-        gradients: gradient_difference(
-            &load(&whole, &device.clone().autodiff())?,
-            &load(&whole, &cpu.autodiff())?,
-            &prompt,
-        )?,
-        half_logits: difference(&logits(&load(&half, device)?, &prompt)?, &logits(&rounded, &prompt)?),
-        same_answer: answer(&there)? == answer(&here)?,
+        gradients,
+        half_logits,
+        same_answer,
     })
 }
 
@@ -196,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_cpu_agrees_with_itself_and_faults_are_named() {
-        let check = check_device(&Device::flex()).unwrap();
+        let check = check_device(&Device::flex(), &|_| ()).unwrap();
         assert!(check.faults().is_empty(), "{check:?}");
         assert_eq!((check.vision, check.logits), (0.0, 0.0));
         assert!(check.half_logits > 0.0, "16-bit weights were widened");
@@ -208,7 +219,7 @@ mod tests {
     /// As a graphics card computes it, with Burn's own operations.
     #[test]
     fn composed_operations_pass() {
-        let check = crate::model::fused::composed(|| check_device(&Device::flex())).unwrap();
+        let check = crate::model::fused::composed(|| check_device(&Device::flex(), &|_| ())).unwrap();
         assert!(check.faults().is_empty(), "{check:?}");
     }
 }

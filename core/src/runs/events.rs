@@ -115,15 +115,16 @@ impl EventLog {
     }
 
     /// Drops what was logged after step `step`: a resumed run repeats those steps, and the curve must not show them twice.
+    /// With 0 everything goes, since a run without a checkpoint begins again.
     pub fn rewind(path: &Path, step: u64) -> Result<(), RunError> {
         let kept: String = read_events(path)?
             .into_iter()
             .filter(|event| match &event.event {
                 Event::Step { step: at, .. }
                 | Event::Evaluation { step: at, .. }
-                | Event::Checkpoint { step: at, .. } => *at <= step,
+                | Event::Checkpoint { step: at, .. } => step > 0 && *at <= step,
                 Event::Stopped { .. } | Event::Failed { .. } => false,
-                _ => true,
+                _ => step > 0,
             })
             .filter_map(|event| serde_json::to_string(&event).ok())
             .map(|line| line + "\n")
@@ -259,5 +260,7 @@ mod tests {
         let seen = tail.poll().expect("read");
         assert!(seen.restarted);
         assert_eq!(seen.events.last().map(|e| e.event.clone()), Some(step(3)));
+        EventLog::rewind(&path, 0).expect("rewound");
+        assert!(read_events(&path).expect("readable").is_empty());
     }
 }

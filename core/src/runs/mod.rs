@@ -4,16 +4,19 @@
 //! RUN/config.toml         the resolved configuration
 //! RUN/events.jsonl        append-only, one [`Event`] a line
 //! RUN/process.json        who is working on it now
-//! RUN/checkpoints/        step_000200/: weights, optimizer state, position in the data
-//! RUN/model/              the finished model, in Hugging Face form
-//! RUN/samples/            held-out answers at every evaluation
+//! RUN/metrics.csv         every number of the events; tensorboard/ holds the same for TensorBoard
+//! RUN/checkpoints/        step_000200/: weights, optimizer state, position in the data; best/: the model that scored best
+//! RUN/model/              the finished model, in Hugging Face form; adapter/ its adapters alone, where it has them
+//! RUN/samples/            held-out answers at every evaluation; in the reasoning stage every answer with its rewards
 //! RUN/control/stop        exists: please stop after the step under way
 //! ```
 //! Everything is written by the training process; a watcher only reads, and creates `control/stop`.
 
 mod events;
+mod scalars;
 
 pub use events::{Event, EventLog, EventTail, Timed, read_events};
+pub use scalars::ScalarFiles;
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use super::{TrainConfig, TrainError, checkpoints};
 use crate::model::qwen2_5_vl::weights::{Weights, write_safetensors};
 use crate::model::{DeviceChoice, Precision, Qwen2_5Vl, bundled, device};
 use crate::processor::Processor;
-use crate::runs::{Event, EventLog, RunDir, RunError, Timed};
+use crate::runs::{Event, EventLog, RunDir, RunError, ScalarFiles, Timed};
 use crate::samples::Dataset;
 use crate::samples::files::{PartialDir, write_atomic};
 use burn::module::Module as _;
@@ -53,7 +53,8 @@ pub fn train(
         if resume { checkpoints::newest(&run.checkpoints_dir()) } else { (None, Vec::new()) };
     write_atomic(&run.config_path(), config.to_toml().as_bytes())?;
     EventLog::rewind(&run.events_path(), checkpoint.as_ref().map_or(0, |found| found.0))?;
-    let mut journal = Journal { log: EventLog::append(&run.events_path())?, watch };
+    let scalars = ScalarFiles::create(run.root(), &crate::runs::read_events(&run.events_path())?)?;
+    let mut journal = Journal { log: EventLog::append(&run.events_path())?, scalars, watch };
     for error in damaged {
         journal.write(Event::Warning { message: error.to_string() })?;
     }
@@ -72,12 +73,14 @@ pub fn train(
 /// Writes events to the log and passes them on.
 struct Journal<'a> {
     log: EventLog,
+    scalars: ScalarFiles,
     watch: &'a mut dyn FnMut(&Timed),
 }
 
 impl Journal<'_> {
     fn write(&mut self, event: Event) -> Result<(), TrainError> {
         let timed = self.log.write(event)?;
+        self.scalars.add(&timed)?;
         (self.watch)(&timed);
         Ok(())
     }

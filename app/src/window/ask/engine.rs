@@ -1,6 +1,6 @@
 //! The thread that holds the model and answers questions, one at a time.
 
-pub use spatial_ladder::answering::{Answer, Timings};
+pub use spatial_ladder::answering::{Answer, Prompt, Timings};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -14,6 +14,12 @@ pub struct Question {
     pub device: String,
     pub image: PathBuf,
     pub text: String,
+    /// What is asked for: boxes, an answer, or a thought and an answer.
+    pub prompt: Prompt,
+    /// Answers to choose from, each with its letter; none for a number.
+    pub choices: Vec<String>,
+    /// Whether the answer can only have the form asked for.
+    pub constrain: bool,
     pub max_new_tokens: usize,
 }
 

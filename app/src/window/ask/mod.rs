@@ -9,7 +9,7 @@ use super::dialogs::Picker;
 use super::pictures::Picture;
 use super::{theme, widgets};
 use egui::{Key, Modifiers, RichText, ScrollArea, TextEdit, Ui, vec2};
-use engine::{Answer, Engine, EngineThread, Progress, Question};
+use engine::{Answer, Engine, EngineThread, Progress, Prompt, Question};
 use spatial_ladder::samples::GroundedBox;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,10 @@ pub struct AskWorkspace {
     /// What stands in the picture field.
     image_path: String,
     question: String,
+    prompt: Prompt,
+    /// Answers to choose from, one a line.
+    options: String,
+    constrain: bool,
     picture_picker: Picker,
     model_picker: Picker,
     engine: EngineThread,
@@ -40,6 +44,9 @@ impl AskWorkspace {
             image: None,
             image_path: String::new(),
             question: "Detect all the chairs in the image.".to_owned(),
+            prompt: Prompt::Localization,
+            options: String::new(),
+            constrain: false,
             picture_picker: Picker::default(),
             model_picker: Picker::default(),
             engine: EngineThread::new(ctx, engine),
@@ -79,6 +86,9 @@ impl AskWorkspace {
             device: shared.settings.device.clone(),
             image,
             text: self.question.trim().to_owned(),
+            prompt: self.prompt,
+            choices: self.choices(),
+            constrain: self.constrain && self.prompt != Prompt::Raw,
             max_new_tokens: MAX_NEW_TOKENS,
         });
         self.failure = (!asked).then(|| "The model's thread has ended. Restart the program.".to_owned());
@@ -135,6 +145,44 @@ impl AskWorkspace {
         }
     }
 
+    /// The options with their letters.
+    fn choices(&self) -> Vec<String> {
+        if !matches!(self.prompt, Prompt::Direct | Prompt::Thinking) {
+            return Vec::new();
+        }
+        let lines = self.options.lines().map(str::trim).filter(|line| !line.is_empty());
+        ('A'..='Z').zip(lines).map(|(letter, line)| format!("{letter}. {line}")).collect()
+    }
+
+    /// What the model is asked for, and what it may answer.
+    fn prompt_ui(&mut self, ui: &mut Ui) {
+        widgets::form_row(ui, "Ask for", |ui| {
+            egui::ComboBox::from_id_salt("prompt")
+                .selected_text(prompt_name(self.prompt))
+                .width(ui.available_width())
+                .show_ui(ui, |ui| {
+                    for prompt in [Prompt::Localization, Prompt::Direct, Prompt::Thinking, Prompt::Raw] {
+                        ui.selectable_value(&mut self.prompt, prompt, prompt_name(prompt));
+                    }
+                })
+                .response
+        });
+        if matches!(self.prompt, Prompt::Direct | Prompt::Thinking) {
+            widgets::form_row(ui, "Options", |ui| {
+                ui.add(
+                    TextEdit::multiline(&mut self.options)
+                        .desired_rows(2)
+                        .desired_width(f32::INFINITY)
+                        .hint_text("One a line; none for a number"),
+                )
+            });
+        }
+        if self.prompt != Prompt::Raw {
+            ui.checkbox(&mut self.constrain, "Answer only in this form")
+                .on_hover_text("Tokens that would leave the form are not considered; thoughts stay free");
+        }
+    }
+
     fn form_ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         widgets::section_title(ui, "Picture");
         ui.horizontal(|ui| {
@@ -164,6 +212,7 @@ impl AskWorkspace {
             .labelled_by(label.id);
         let shortcut =
             field.has_focus() && ui.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::Enter));
+        self.prompt_ui(ui);
         ui.collapsing("Model and device", |ui| {
             widgets::form_row(ui, "Model", |ui| {
                 let (field, choose) = widgets::text_field_with_button(
@@ -274,6 +323,15 @@ impl AskWorkspace {
             let name = image.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             ui.vertical_centered(|ui| widgets::subdued(ui, format!("{name} · {width} × {height} pixels")));
         }
+    }
+}
+
+fn prompt_name(prompt: Prompt) -> &'static str {
+    match prompt {
+        Prompt::Localization => "Boxes of objects",
+        Prompt::Direct => "A letter or a number",
+        Prompt::Thinking => "A thought, then a letter or a number",
+        Prompt::Raw => "What the question says, nothing added",
     }
 }
 

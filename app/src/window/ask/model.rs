@@ -59,9 +59,14 @@ impl ModelEngine {
         };
         let answerer = &self.loaded.insert(loaded).answerer;
         report(Progress::Reading);
-        let generation =
-            GenerationOptions { max_new_tokens: question.max_new_tokens, ..GenerationOptions::default() };
-        let options = AskOptions { generation, ..AskOptions::default() };
+        let (prompt, choices) = (question.prompt, question.choices.clone());
+        let constraint = question.constrain.then(|| answerer.constraint(prompt, &choices)).transpose()?;
+        let generation = GenerationOptions {
+            max_new_tokens: question.max_new_tokens,
+            constraint,
+            ..GenerationOptions::default()
+        };
+        let options = AskOptions { prompt, choices, generation, ..AskOptions::default() };
         let mut answer = answerer.ask(Visuals::Images(&[picture]), &question.text, &options, |text| {
             if stop.load(Ordering::Relaxed) {
                 return ControlFlow::Break(());

@@ -1,6 +1,7 @@
 //! The Train workspace: starts runs as processes of their own and watches run directories, its own and
 //! anyone's. All state of a run lives on disk; closing the window changes nothing.
 
+mod answers;
 mod curves;
 mod form;
 mod watch;
@@ -31,6 +32,9 @@ pub struct TrainWorkspace {
     overlaid: HashSet<PathBuf>,
     options: CurveOptions,
     cache: SmoothCache,
+    answers: answers::Answers,
+    /// Whether answers are shown in place of curves.
+    show_answers: bool,
     started: Vec<StartedRun>,
     export: Export,
     plots: Rect,
@@ -58,6 +62,8 @@ impl TrainWorkspace {
             overlaid: HashSet::new(),
             options: CurveOptions::default(),
             cache: SmoothCache::default(),
+            answers: answers::Answers::default(),
+            show_answers: false,
             started: Vec::new(),
             export: Export::default(),
             plots: Rect::NOTHING,
@@ -211,8 +217,16 @@ impl TrainWorkspace {
         if !measures.contains(&self.options.measure) {
             self.options.measure = curves::LOSS.to_owned();
         }
-        self.options_ui(ui, &measures);
         let root = run.dir.root().to_owned();
+        ui.horizontal(|ui| {
+            ui.selectable_value(&mut self.show_answers, false, "Curves");
+            ui.selectable_value(&mut self.show_answers, true, "Answers");
+        });
+        if self.show_answers {
+            self.answers.ui(ui, &root);
+            return;
+        }
+        self.options_ui(ui, &measures);
         let series = &theme::tokens(ui.ctx()).series;
         let curves: Vec<Curve<'_>> = self
             .drawn(runs, Some(&root))
