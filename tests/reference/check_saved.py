@@ -3,11 +3,13 @@
     cargo run --release --no-default-features -p spatial-ladder-core --example write_model -- DIR
     venv/bin/python tests/reference/check_saved.py DIR
 
-DIR holds model folders, each with `expected.json`: token ids and the logits of the last one.
+DIR holds model folders, each with `expected.json`: token ids and the logits of the last one; and a folder of adapters,
+which PEFT puts onto their model.
 """
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -15,10 +17,22 @@ from transformers import AutoConfig, AutoTokenizer, Qwen2_5_VLForConditionalGene
 
 for folder in sorted(path for path in Path(sys.argv[1]).iterdir() if (path / "expected.json").is_file()):
     expected = json.loads((folder / "expected.json").read_text())
-    model, info = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-    faults = {key: value for key, value in info.items() if value}
-    assert not faults, f"{folder}: {faults}"
-    assert AutoConfig.from_pretrained(folder).model_type == "qwen2_5_vl"
+    if (folder / "adapter_config.json").is_file():
+        from peft import PeftModel
+
+        base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+        base = Qwen2_5_VLForConditionalGeneration.from_pretrained(base, dtype=torch.float32)
+        with warnings.catch_warnings():
+            # PEFT warns of adapters that it has no place for.
+            warnings.simplefilter("error")
+            model = PeftModel.from_pretrained(base, folder)
+    else:
+        model, info = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
+        faults = {key: value for key, value in info.items() if value}
+        assert not faults, f"{folder}: {faults}"
+        assert AutoConfig.from_pretrained(folder).model_type == "qwen2_5_vl"
     with torch.inference_mode():
         logits = model.eval()(input_ids=torch.tensor([expected["token_ids"]])).logits[0, -1]
     wanted = torch.tensor(expected["logits"])

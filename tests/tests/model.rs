@@ -99,7 +99,7 @@ fn the_tiny_shape_is_measured() {
         "--json",
     ]);
     let report = json(&report);
-    let measured = &report["shapes"][0]["measured"];
+    let measured = &report["shapes"][0]["measured"][0];
     for field in ["load_s", "encode_s", "prefill_s", "decode_s", "decode_tokens_per_second"] {
         assert!(measured[field].as_f64().unwrap() > 0.0, "{field}: {measured}");
     }

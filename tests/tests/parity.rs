@@ -8,12 +8,22 @@ use spatial_ladder::answering::{Ending, GenerationOptions, generate_blocking};
 use spatial_ladder::model::qwen2_5_vl::parameter_name;
 use spatial_ladder::model::{DeviceChoice, KvCache, ModelInput, Qwen2_5Vl, Qwen2_5VlConfig, fused};
 use spatial_ladder::processor::{Encoded, PixelPatches};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// Largest difference allowed, relative to the largest value of the reference.
 const BOUND: f32 = 1e-4;
+
+thread_local! {
+    /// How much more is allowed on the device of this test.
+    static BOUND_FACTOR: Cell<f32> = const { Cell::new(1.0) };
+}
+
+fn bound() -> f32 {
+    BOUND * BOUND_FACTOR.get()
+}
 
 #[derive(Deserialize)]
 struct Expected {
@@ -87,7 +97,7 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}: number of values");
     let scale = expected.iter().fold(1e-6f32, |scale, x| scale.max(x.abs()));
     let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst <= BOUND * scale, "{what}: off by {worst}, values up to {scale}");
+    assert!(worst <= bound() * scale, "{what}: off by {worst}, values up to {scale}");
 }
 
 fn rows(table: &[f32], width: usize, rows: &[usize]) -> Vec<f32> {
@@ -147,7 +157,8 @@ fn check_forward_on(device: &Device) {
         );
         let sum: f64 = vision.iter().map(|x| f64::from(*x)).sum();
         assert!(
-            (sum - expected.vision_sum).abs() < 1e-3 * expected.vision_sum.abs().max(10.0),
+            (sum - expected.vision_sum).abs()
+                < f64::from(10.0 * bound()) * expected.vision_sum.abs().max(10.0),
             "{name}: {sum}"
         );
 
@@ -159,7 +170,7 @@ fn check_forward_on(device: &Device) {
             &expected.logits,
         );
         let sum: f64 = logits.iter().map(|x| f64::from(x.abs())).sum();
-        assert!((sum / expected.logits_sum - 1.0).abs() < f64::from(BOUND), "{name}: {sum}");
+        assert!((sum / expected.logits_sum - 1.0).abs() < f64::from(bound()), "{name}: {sum}");
     }
 }
 
@@ -221,7 +232,7 @@ fn check_gradients_on(device: &Device) {
         let logits = burn::tensor::activation::log_softmax(model.logits(hidden), 1);
         let loss = logits.gather(1, index(targets).unsqueeze_dim(1)).mean().neg();
         let found = values(loss.clone())[0];
-        assert!((found - expected.loss).abs() < BOUND * expected.loss, "{name}: loss {found}");
+        assert!((found - expected.loss).abs() < bound() * expected.loss, "{name}: loss {found}");
 
         let mut gradients = Gradients { of: loss.backward(), path: Vec::new(), found: Vec::new() };
         model.visit(&mut gradients);
@@ -232,13 +243,13 @@ fn check_gradients_on(device: &Device) {
             // Key biases shift all scores of a row alike: their gradient is rounding error.
             let scale = expected.norm.max(1e-4);
             assert!(
-                (norm - expected.norm).abs() < 1e-3 * scale,
+                (norm - expected.norm).abs() < 10.0 * bound() * scale,
                 "{name}: {parameter}: {norm} != {}",
                 expected.norm
             );
             let sampled: Vec<f32> = found.iter().step_by(expected.stride).copied().collect();
             let worst = sampled.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(worst < 5.0 * BOUND * scale, "{name}: {parameter} off by {worst} of {scale}");
+            assert!(worst < 5.0 * bound() * scale, "{name}: {parameter} off by {worst} of {scale}");
         }
     }
 }
@@ -267,14 +278,18 @@ fn check_greedy_on(device: &Device) {
 }
 
 /// The operations that Burn compiles for graphics cards, where there is one. Fusion with autotune has given wrong cached
-/// decoding on Vulkan (tracel-ai/burn issue 5257), so tokens are compared too.
+/// decoding on Vulkan (tracel-ai/burn issue 5257), so tokens are compared too. Their exponentials and sums err a little
+/// more, which shows in gradients, and CUDA multiplies f32 with ten bits behind the point.
 #[test]
 fn graphics_cards_match_the_reference() {
-    for choice in [DeviceChoice::Cuda(0), DeviceChoice::Vulkan] {
+    for (choice, forward, backward) in [(DeviceChoice::Vulkan, 1.0, 4.0), (DeviceChoice::Cuda(0), 50.0, 50.0)]
+    {
         match choice.open() {
             Ok(device) => {
+                BOUND_FACTOR.set(forward);
                 check_forward_on(&device);
                 check_greedy_on(&device);
+                BOUND_FACTOR.set(backward);
                 check_gradients_on(&device.autodiff());
                 println!("{choice} matches");
             }

@@ -2,6 +2,7 @@
 //! autotune has given wrong cached decoding on Vulkan (tracel-ai/burn issue 5257).
 
 use super::{GenerationOptions, generate_blocking};
+use crate::model::device::is_cuda;
 use crate::model::qwen2_5_vl::SpecialTokens;
 use crate::model::{Device, ModelError, ModelInput, Precision, Qwen2_5Vl, Qwen2_5VlConfig};
 use crate::processor::{Encoded, PixelPatches};
@@ -26,20 +27,25 @@ pub struct DeviceCheck {
     pub half_logits: f64,
     /// Whether the likeliest answer is the CPU's, token for token, f32.
     pub same_answer: bool,
+    /// Whether the device multiplies f32 with fewer bits.
+    pub tf32: bool,
 }
 
-/// Bounds for f32 and for 16 bits.
+/// Bounds for f32, for f32 that is multiplied with ten bits behind the point (TF32, which CUDA's matrix units take it
+/// for), and for 16 bits.
 const EXACT: f64 = 1e-4;
+const TF32: f64 = 3e-3;
 const HALF: f64 = 3e-2;
 
 impl DeviceCheck {
     /// What is outside its bound, for people; empty where all is well.
     pub fn faults(&self) -> Vec<String> {
+        let exact = if self.tf32 { TF32 } else { EXACT };
         let measured = [
-            ("the vision tower", self.vision, EXACT),
-            ("logits", self.logits, EXACT),
-            ("logits through the cache", self.cached, EXACT),
-            ("gradients", self.gradients, 10.0 * EXACT),
+            ("the vision tower", self.vision, exact),
+            ("logits", self.logits, exact),
+            ("logits through the cache", self.cached, exact),
+            ("gradients", self.gradients, 10.0 * exact),
             ("logits with 16-bit weights", self.half_logits, HALF),
         ];
         let off = measured.iter().filter(|(_, found, bound)| !(found <= bound));
@@ -106,6 +112,7 @@ pub fn check_device(device: &Device, progress: &dyn Fn(&str)) -> Result<DeviceCh
         gradients,
         half_logits,
         same_answer,
+        tf32: is_cuda(device),
     })
 }
 

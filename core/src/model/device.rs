@@ -91,6 +91,11 @@ pub fn describe(device: &Device) -> String {
     gpu::describe(&device).unwrap_or_else(|| format!("{device:?}"))
 }
 
+/// Whether it is a CUDA GPU. Its name is all that a device tells of its runtime.
+pub fn is_cuda(device: &Device) -> bool {
+    format!("{device:?}").contains("Cuda")
+}
+
 /// Everything this build can compute on here. The first is what `auto` stands for: a real GPU if there
 /// is one (software rasterisers are not listed), else the CPU.
 pub fn list() -> Vec<DeviceInfo> {

@@ -44,9 +44,7 @@ pub fn describe(device: &Device) -> Option<String> {
     if let Some((_, description)) = graphics::best().filter(|(opened, _)| opened == device) {
         return Some(description.clone());
     }
-    // Its debug form names runtime and index, which says enough for CUDA.
-    let text = format!("{device:?}");
-    text.contains("Cuda").then(|| format!("CUDA GPU ({text})"))
+    super::device::is_cuda(device).then(|| "CUDA GPU".to_owned())
 }
 
 #[cfg(feature = "cuda")]

@@ -22,7 +22,7 @@ pub use config::{
 };
 pub use evaluation::{Evaluation, Evaluator, HeldOutAnswer, KindScore, Task, blind_scores};
 pub use rewards::Rewards;
-pub use trainer::{Outcome, train};
+pub use trainer::{Outcome, mean_tokens, train};
 
 use std::path::PathBuf;
 

@@ -435,6 +435,37 @@ impl Trainer {
     }
 }
 
+/// The mean length of a sample of a stage in tokens, prompt and answer, over some of its rows.
+///
+/// # Errors
+/// The data set or the model's processor cannot be read, or the stage has no rows.
+pub fn mean_tokens(config: &TrainConfig) -> Result<f64, TrainError> {
+    const LOOKED_AT: usize = 96;
+    let dataset = Arc::new(Dataset::open(&config.data)?);
+    let rows = batches::rows(&dataset.train, config.stage, &config.mixture);
+    let encoder = Encoder {
+        dataset,
+        processor: Arc::new(processor(config)?),
+        config: config.clone(),
+        categories: Arc::default(),
+        rows: Arc::new(rows),
+    };
+    let count = LOOKED_AT.min(encoder.rows.len());
+    let mut tokens = 0;
+    for at in 0..count {
+        let row = encoder.rows[at * encoder.rows.len() / count];
+        tokens += encoder.prepare(row, 0)?.encoded.token_ids.len();
+    }
+    match count {
+        0 => Err(TrainError::Data(format!(
+            "{} holds no samples for stage {}",
+            config.data.display(),
+            config.stage.name()
+        ))),
+        _ => Ok(tokens as f64 / count as f64),
+    }
+}
+
 /// The name of the best model's score within its folder.
 const BEST: &str = "best.json";
 

@@ -23,9 +23,9 @@ pub struct ModelArgs {
     /// How the weights are stored; bf16 as published
     #[arg(long, value_enum, default_value = "bf16")]
     weights: Stored,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:N
-    #[arg(long, value_name = "D", default_value = "cpu")]
-    device: String,
+    /// auto, cpu, wgpu, vulkan, cuda or cuda:N; can be repeated
+    #[arg(long = "device", value_name = "D", default_values = ["cpu"])]
+    devices: Vec<String>,
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=32768))]
     prompt_tokens: u32,
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -72,6 +72,7 @@ impl Stored {
 
 #[derive(Debug, Serialize)]
 struct Report {
+    /// Of the processor; graphics cards are measured by what models do on them.
     machine: MachineSpeed,
     shapes: Vec<ShapeReport>,
 }
@@ -80,7 +81,8 @@ struct Report {
 struct ShapeReport {
     shape: String,
     weights: String,
-    measured: ModelSpeed,
+    /// One entry for each device.
+    measured: Vec<ModelSpeed>,
     /// One entry for each number type that the reference was run with.
     reference: Vec<Value>,
 }
@@ -112,9 +114,10 @@ fn name(value: impl ValueEnum) -> String {
 }
 
 pub fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
-    let device = args.device.parse::<DeviceChoice>()?.open()?;
+    let open = |name: &String| -> anyhow::Result<_> { Ok(name.parse::<DeviceChoice>()?.open()?) };
+    let devices = args.devices.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?;
     eprintln!("measuring the machine …");
-    let mut report = Report { machine: benchmark::machine(&device), shapes: Vec::new() };
+    let mut report = Report { machine: benchmark::machine(), shapes: Vec::new() };
     for &shape in &args.shapes {
         let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::tempdir_in(&scratch)
@@ -137,11 +140,16 @@ pub fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
             new_tokens: args.new_tokens as usize,
         };
         let say = |what: &str| eprintln!("{}: {what} …", shape.name());
-        let measured = benchmark::benchmark(measured_folder, &device, workload, say)?;
+        let mut measured = Vec::new();
+        for (name, device) in args.devices.iter().zip(&devices) {
+            let say = |what: &str| say(&format!("{name}: {what}"));
+            measured.push(benchmark::benchmark(measured_folder, device, workload, say)?);
+        }
         let reference = match &args.reference {
             Some(python) => {
                 say("measuring the reference");
-                let on = if args.device.starts_with("cuda") { "cuda" } else { "cpu" };
+                let on =
+                    if args.devices.iter().any(|name| name.starts_with("cuda")) { "cuda" } else { "cpu" };
                 reference(python, folder.path(), workload, args.weights, on)?
             }
             None => Vec::new(),
@@ -194,24 +202,26 @@ fn reference(
 fn print(report: &Report) {
     let machine = &report.machine;
     println!(
-        "{}, memory {:.0} GB/s, products of matrices {:.0} GFLOP/s in f32, {:.0} in bf16",
-        machine.device, machine.memory_gb_per_second, machine.f32_gflops, machine.bf16_gflops
+        "{} threads, memory {:.0} GB/s, products of matrices {:.0} GFLOP/s in f32, {:.0} in bf16",
+        machine.threads, machine.memory_gb_per_second, machine.f32_gflops, machine.bf16_gflops
     );
     println!(
         "{:<30} {:>8} {:>9} {:>9} {:>12} {:>12} {:>10}",
         "", "load s", "MiB", "image s", "prompt tok/s", "answer tok/s", "answer GB/s"
     );
     for ShapeReport { shape, weights, measured, reference } in &report.shapes {
-        println!(
-            "{:<30} {:>8.2} {:>9.0} {:>9.3} {:>12.0} {:>12.1} {:>10.1}",
-            format!("{shape}, {weights}, {}", measured.device),
-            measured.load_s,
-            measured.peak_memory_mib.unwrap_or(f64::NAN),
-            measured.encode_s,
-            measured.prefill_tokens_per_second,
-            measured.decode_tokens_per_second,
-            measured.decode_gb_per_second,
-        );
+        for measured in measured {
+            println!(
+                "{:<30} {:>8.2} {:>9.0} {:>9.3} {:>12.0} {:>12.1} {:>10.1}",
+                format!("{shape}, {weights}, {}", measured.device),
+                measured.load_s,
+                measured.peak_memory_mib.unwrap_or(f64::NAN),
+                measured.encode_s,
+                measured.prefill_tokens_per_second,
+                measured.decode_tokens_per_second,
+                measured.decode_gb_per_second,
+            );
+        }
         for row in reference {
             let number = |name: &str| row[name].as_f64().unwrap_or(f64::NAN);
             println!(

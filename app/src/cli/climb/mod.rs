@@ -1,12 +1,15 @@
 //! `spatial-ladder climb`: the whole ladder on generated rooms: data, foundation where asked for, perception,
 //! understanding, cold start, reasoning, and after every stage what it brought on rooms never seen.
 
+mod arms;
 mod examine;
+mod page;
 mod report;
 
 use super::interrupt;
 use super::progress::{TrainingProgress, bar};
 use anyhow::Context as _;
+use arms::Arm;
 use clap::Args;
 use examine::Examiner;
 use report::Report;
@@ -41,6 +44,13 @@ pub struct ClimbArgs {
     /// Change one field of the configuration of one stage, as `understanding.steps=500`; can be repeated
     #[arg(long, value_name = "STAGE.KEY=VALUE")]
     pub set: Vec<String>,
+    /// Instead of one climb, compare ways of spending its compute: all of them for `--arms` alone, else those named,
+    /// separated by commas. Writes arms.json and arms.html
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., default_missing_value = ALL_ARMS)]
+    pub arms: Vec<Arm>,
+    /// Seeds of every arm
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100), requires = "arms")]
+    pub seeds: u64,
     /// Also print the report as JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -56,13 +66,18 @@ impl ClimbArgs {
             out: "runs/climb".into(),
             batch: 1,
             set: Vec::new(),
+            arms: Vec::new(),
+            seeds: 3,
             json: false,
         }
     }
 }
 
+const ALL_ARMS: &str =
+    "ladder,joint,no-perception,no-understanding,no-cold-start,no-reasoning,reversed,from-scratch";
+
 /// How much of everything.
-struct Scale {
+pub struct Scale {
     rooms: usize,
     foundation_rooms: usize,
     /// Steps of each stage.
@@ -133,6 +148,9 @@ pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
 
     let data = args.out.join("data");
     build_data(&data, scale.rooms, DataPreset::Climb, &stop)?;
+    if !args.arms.is_empty() {
+        return arms::run(&args, &scale, &data, &model, &stop);
+    }
     let examiner = Examiner::new(&data, scale.test_questions, &args.device, &stop)?;
     let mut examined = vec![examiner.examine("foundation", &model, Stage::Perception)?];
     for stage in LADDER {
@@ -195,16 +213,27 @@ fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -
     Ok(())
 }
 
-/// Trains one stage in `OUT/STAGE`, going on where an earlier climb was stopped; the finished model's folder.
-fn climb_stage(mut config: TrainConfig, args: &ClimbArgs, stop: &AtomicBool) -> anyhow::Result<PathBuf> {
+/// Trains one stage in `OUT/STAGE`; the finished model's folder.
+fn climb_stage(config: TrainConfig, args: &ClimbArgs, stop: &AtomicBool) -> anyhow::Result<PathBuf> {
+    let root = args.out.join(config.stage.name());
+    train_in(config, &root, &args.device, stop)
+}
+
+/// Trains one stage in a run directory, going on where an earlier climb was stopped; the finished model's folder.
+fn train_in(
+    mut config: TrainConfig,
+    root: &Path,
+    device: &str,
+    stop: &AtomicBool,
+) -> anyhow::Result<PathBuf> {
     let stage = config.stage.name();
-    let run = RunDir::create(args.out.join(stage))?;
+    let run = RunDir::create(root)?;
     let events = read_events(&run.events_path())?;
     if !events.is_empty() {
         // As it was begun, so that it ends as if it had never been stopped.
         config = TrainConfig::read(&run.config_path())?;
     }
-    config.device.clone_from(&args.device);
+    device.clone_into(&mut config.device);
     if events.iter().any(|event| matches!(event.event, Event::Finished { .. })) {
         eprintln!("stage {stage} is finished already; remove {} to train it anew", run.root().display());
         return Ok(run.model_dir());

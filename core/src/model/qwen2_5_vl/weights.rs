@@ -5,6 +5,7 @@
 
 use super::layers::PackedWeight;
 use crate::model::ModelError;
+use crate::model::device::is_cuda;
 use crate::model::quantization::{Bits, GROUP, dequantize};
 use burn::module::{Param, ParamId};
 #[cfg(not(target_arch = "wasm32"))]
@@ -197,7 +198,7 @@ pub fn matrix_dtype(device: &Device) -> DType {
         return DType::BF16;
     }
     // What Vulkan calls support of bfloat16 is storage; CUDA computes with it.
-    let computes_bf16 = format!("{device:?}").contains("Cuda") && device.supports_dtype(DType::BF16);
+    let computes_bf16 = is_cuda(device) && device.supports_dtype(DType::BF16);
     match (computes_bf16, device.supports_dtype(DType::F16)) {
         (true, _) => DType::BF16,
         (false, true) => DType::F16,

@@ -1,0 +1,405 @@
+//! `climb --arms`: is it the ladder that helps? The same compute spent in other ways, from the same foundation, examined
+//! with the same questions about rooms never seen.
+
+use super::examine::{Examined, Examiner};
+use super::{ClimbArgs, Scale, page, stage_config, train_in};
+use clap::ValueEnum;
+use serde::Serialize;
+use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
+use spatial_ladder::runs::{Event, RunDir, read_events};
+use spatial_ladder::samples::Dataset;
+use spatial_ladder::samples::files::write_atomic;
+use spatial_ladder::training::{KindScore, Mixture, Stage, TrainConfig, mean_tokens};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// A way of spending the compute of the ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Arm {
+    /// Perception, understanding, cold start, reasoning
+    Ladder,
+    /// Perception and understanding mixed, then cold start and reasoning
+    Joint,
+    /// All supervised tokens of the first two stages in understanding
+    NoPerception,
+    /// All supervised tokens of the first two stages in perception
+    NoUnderstanding,
+    /// The cold start's tokens in understanding
+    NoColdStart,
+    /// The compute of reinforcement in the cold start
+    NoReasoning,
+    /// Understanding before perception
+    Reversed,
+    /// Nothing but reinforcement
+    FromScratch,
+}
+
+impl Arm {
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// What a token costs in the reasoning stage, in tokens of supervised training: it is written (one pass), read by the
+/// reference (one) and learned from (three, as every token of supervised training).
+const REINFORCED_TOKEN: f64 = 5.0 / 3.0;
+
+/// One stage of an arm.
+#[derive(Debug, Clone, PartialEq)]
+struct Link {
+    stage: Stage,
+    steps: u64,
+    /// How often localization is drawn for every spatial question, where the stage is mixed.
+    localization: Option<f64>,
+}
+
+impl Link {
+    fn name(&self) -> String {
+        let mixed = if self.localization.is_some() { "-mixed" } else { "" };
+        format!("{}{mixed}-{}", self.stage.name(), self.steps)
+    }
+}
+
+/// Tokens of supervised training, or their worth, that each stage of the ladder takes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Budget {
+    pub perception: f64,
+    pub understanding: f64,
+    pub cold_start: f64,
+    pub reasoning: f64,
+}
+
+/// The tokens of a step of each stage, and the mixture's balance.
+struct Costs {
+    perception: f64,
+    understanding: f64,
+    cold_start: f64,
+    reasoning: f64,
+    /// How often localization rows are drawn so that they take as many tokens as all spatial rows.
+    even_localization: f64,
+}
+
+impl Costs {
+    fn step(&self, stage: Stage) -> f64 {
+        match stage {
+            Stage::Perception => self.perception,
+            Stage::Understanding => self.understanding,
+            Stage::Reasoning => self.reasoning,
+            Stage::ColdStart | Stage::Foundation => self.cold_start,
+        }
+    }
+
+    fn link(&self, stage: Stage, tokens: f64) -> Link {
+        Link { stage, steps: (tokens / self.step(stage)).round().max(1.0) as u64, localization: None }
+    }
+
+    /// The stages of an arm, which all take the same tokens together.
+    fn plan(&self, arm: Arm, budget: &Budget) -> Vec<Link> {
+        use Stage::{ColdStart, Perception, Reasoning, Understanding};
+        let &Budget { perception, understanding, cold_start, reasoning } = budget;
+        let sight = perception + understanding;
+        let plan: Vec<(Stage, f64)> = match arm {
+            Arm::Ladder => vec![
+                (Perception, perception),
+                (Understanding, understanding),
+                (ColdStart, cold_start),
+                (Reasoning, reasoning),
+            ],
+            Arm::Joint | Arm::NoPerception => {
+                vec![(Understanding, sight), (ColdStart, cold_start), (Reasoning, reasoning)]
+            }
+            Arm::NoUnderstanding => {
+                vec![(Perception, sight), (ColdStart, cold_start), (Reasoning, reasoning)]
+            }
+            Arm::NoColdStart => {
+                vec![
+                    (Perception, perception),
+                    (Understanding, understanding + cold_start),
+                    (Reasoning, reasoning),
+                ]
+            }
+            Arm::NoReasoning => vec![
+                (Perception, perception),
+                (Understanding, understanding),
+                (ColdStart, cold_start + reasoning),
+            ],
+            Arm::Reversed => vec![
+                (Understanding, understanding),
+                (Perception, perception),
+                (ColdStart, cold_start),
+                (Reasoning, reasoning),
+            ],
+            Arm::FromScratch => vec![(Reasoning, sight + cold_start + reasoning)],
+        };
+        let mut links: Vec<Link> = plan.into_iter().map(|(stage, tokens)| self.link(stage, tokens)).collect();
+        if arm == Arm::Joint {
+            let localization = self.even_localization * perception / understanding;
+            // A mixed step costs what its rows cost on average.
+            let share = perception / sight;
+            let mixed = share * self.perception + (1.0 - share) * self.understanding;
+            links[0].steps = (sight / mixed).round().max(1.0) as u64;
+            links[0].localization = Some(localization);
+        }
+        links
+    }
+}
+
+/// What the arms scored: `arms.json`.
+#[derive(Debug, Serialize)]
+pub struct ArmsReport {
+    pub quick: bool,
+    pub seeds: u64,
+    pub localization_questions: usize,
+    pub spatial_questions: usize,
+    /// Of the ladder, and of every other arm together.
+    pub budget: Budget,
+    pub blind_iou: f64,
+    pub blind: BTreeMap<String, f64>,
+    pub arms: Vec<ArmScores>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ArmScores {
+    pub arm: String,
+    /// Stages with their steps, in order.
+    pub stages: Vec<(String, u64)>,
+    /// By seed.
+    pub runs: Vec<RunScores>,
+    /// Means over the seeds.
+    pub mean_iou: f64,
+    pub score: f64,
+    pub in_form: f64,
+    /// Less the ladder's, paired by question and seed, resampled by scene, 95 %; over all spatial questions, each
+    /// weighing the same. `None` for the ladder itself, or where it did not run.
+    pub against_ladder: Option<Gain>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Gain {
+    pub mean_iou: Interval,
+    pub score: Interval,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RunScores {
+    pub seed: u64,
+    pub mean_iou: f64,
+    pub score: f64,
+    pub in_form: f64,
+    pub kinds: BTreeMap<String, KindScore>,
+    /// Mean reward of each step of the reasoning stage, and the spread within groups.
+    pub rewards: Vec<(f64, f64)>,
+    pub model: PathBuf,
+}
+
+/// Trains and examines every arm with every seed; what is there already is not trained again.
+pub fn run(
+    args: &ClimbArgs,
+    scale: &Scale,
+    data: &Path,
+    model: &str,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let examiner = Examiner::new(data, scale.test_questions, &args.device, stop)?;
+    let costs = costs(args, scale, data, model)?;
+    let of = |stage: Stage| scale.steps(stage) as f64 / args.batch as f64 * costs.step(stage);
+    let budget = Budget {
+        perception: of(Stage::Perception),
+        understanding: of(Stage::Understanding),
+        cold_start: of(Stage::ColdStart),
+        reasoning: of(Stage::Reasoning),
+    };
+    let mut examined: Vec<(Arm, Vec<Link>, Vec<(u64, Examined, PathBuf)>)> = Vec::new();
+    for &arm in &args.arms {
+        let plan = costs.plan(arm, &budget);
+        let mut runs = Vec::new();
+        for seed in 1..=args.seeds {
+            let end = climb_arm(args, scale, data, model, &plan, seed, stop)?;
+            let name = format!("{} {seed}", arm.name());
+            let found =
+                examiner.examine(&name, &end.join("model").display().to_string(), Stage::Reasoning)?;
+            eprintln!(
+                "{name}: mean IoU {:.3}, spatial {:.3}",
+                found.localization.mean_iou.unwrap_or(0.0),
+                found.spatial.score.unwrap_or(0.0)
+            );
+            runs.push((seed, found, end));
+        }
+        examined.push((arm, plan, runs));
+    }
+    let report = report(args, &examiner, budget, &examined)?;
+    let json = serde_json::to_string_pretty(&report)?;
+    let (path, html) = (args.out.join("arms.json"), args.out.join("arms.html"));
+    write_atomic(&path, json.as_bytes())?;
+    write_atomic(&html, page::html(&report).as_bytes())?;
+    eprint!("{}", page::table(&report));
+    eprintln!("report: {}   page: {}", path.display(), html.display());
+    if args.json {
+        println!("{json}");
+    }
+    Ok(())
+}
+
+/// Trains the stages of an arm one after the other; arms that begin alike share what they have in common. The folder of
+/// the last run.
+fn climb_arm(
+    args: &ClimbArgs,
+    scale: &Scale,
+    data: &Path,
+    model: &str,
+    plan: &[Link],
+    seed: u64,
+    stop: &AtomicBool,
+) -> anyhow::Result<PathBuf> {
+    let mut model = model.to_owned();
+    let mut root = args.out.join("arms").join(format!("seed_{seed}"));
+    let mut name = String::new();
+    for link in plan {
+        let mut config = stage_config(args, scale, link.stage, data, &model)?;
+        config.steps = link.steps;
+        config.evaluate_every = 0;
+        config.seed = seed;
+        if let Some(localization) = link.localization {
+            config.mixture = Mixture { localization, ..config.mixture };
+        }
+        name = if name.is_empty() { link.name() } else { format!("{name}+{}", link.name()) };
+        root = args.out.join("arms").join(format!("seed_{seed}")).join(&name);
+        model = train_in(config, &root, &args.device, stop)?.display().to_string();
+    }
+    Ok(root)
+}
+
+/// Measured on the data: the mean tokens of a sample of each stage, times the samples of its step.
+fn costs(args: &ClimbArgs, scale: &Scale, data: &Path, model: &str) -> anyhow::Result<Costs> {
+    let config = |stage: Stage| stage_config(args, scale, stage, data, model);
+    let sample = |config: &TrainConfig| mean_tokens(config);
+    let step = |config: &TrainConfig, sample: f64| sample * (config.batch_size * config.accumulation) as f64;
+    let (perception, understanding, cold_start, reasoning) = (
+        config(Stage::Perception)?,
+        config(Stage::Understanding)?,
+        config(Stage::ColdStart)?,
+        config(Stage::Reasoning)?,
+    );
+    let [of_boxes, of_spatial, of_thoughts] =
+        [sample(&perception)?, sample(&understanding)?, sample(&cold_start)?];
+    let dataset = Dataset::open(data)?;
+    let rows = |count: usize| count.max(1) as f64;
+    Ok(Costs {
+        perception: step(&perception, of_boxes),
+        understanding: step(&understanding, of_spatial),
+        cold_start: step(&cold_start, of_thoughts),
+        // A completion is about as long as a thought of the cold start.
+        reasoning: step(&reasoning, of_thoughts) * reasoning.reinforcement.group as f64 * REINFORCED_TOKEN,
+        even_localization: rows(dataset.train.spatial.len()) * of_spatial
+            / (rows(dataset.train.grounding.len()) * of_boxes),
+    })
+}
+
+type ArmRuns = (Arm, Vec<Link>, Vec<(u64, Examined, PathBuf)>);
+
+fn report(
+    args: &ClimbArgs,
+    examiner: &Examiner<'_>,
+    budget: Budget,
+    examined: &[ArmRuns],
+) -> anyhow::Result<ArmsReport> {
+    let ladder = examined.iter().find(|(arm, ..)| *arm == Arm::Ladder);
+    let first = examined.iter().find_map(|(.., runs)| runs.first());
+    let mut arms = Vec::new();
+    for (arm, plan, runs) in examined {
+        let gain = |of: &dyn Fn(&Examined) -> (Vec<f64>, Vec<String>), seed: u64| {
+            let (_, _, of_ladder) = ladder?;
+            // Seed by seed, so that each question of each seed is one pair.
+            let all = |runs: &[(u64, Examined, PathBuf)]| {
+                runs.iter().flat_map(|(_, found, _)| of(found).0).collect::<Vec<f64>>()
+            };
+            let scenes: Vec<String> = runs.iter().flat_map(|(_, found, _)| of(found).1).collect();
+            Some(paired_bootstrap(&all(runs), &all(of_ladder), &scenes, seed))
+        };
+        let boxes = gain(&|found| (found.localization.scores(), found.localization.scenes()), 1);
+        let spatial = gain(&|found| (found.spatial.scores(), found.spatial.scenes()), 2);
+        let scores = runs
+            .iter()
+            .map(|(seed, found, run)| {
+                Ok(RunScores {
+                    seed: *seed,
+                    mean_iou: found.localization.mean_iou.unwrap_or(0.0),
+                    score: found.spatial.score.unwrap_or(0.0),
+                    in_form: found.spatial.parsed,
+                    kinds: found.spatial.kinds.clone(),
+                    rewards: rewards(run)?,
+                    model: run.join("model"),
+                })
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mean =
+            |of: &dyn Fn(&RunScores) -> f64| scores.iter().map(of).sum::<f64>() / scores.len().max(1) as f64;
+        arms.push(ArmScores {
+            arm: arm.name(),
+            stages: plan.iter().map(|link| (link.stage.name().to_owned(), link.steps)).collect(),
+            mean_iou: mean(&|run| run.mean_iou),
+            score: mean(&|run| run.score),
+            in_form: mean(&|run| run.in_form),
+            runs: scores,
+            against_ladder: match (arm, boxes, spatial) {
+                (Arm::Ladder, ..) | (_, None, _) | (_, _, None) => None,
+                (_, Some(mean_iou), Some(score)) => Some(Gain { mean_iou, score }),
+            },
+        });
+    }
+    Ok(ArmsReport {
+        quick: args.quick,
+        seeds: args.seeds,
+        localization_questions: first.map_or(0, |(_, found, _)| found.localization.answers.len()),
+        spatial_questions: first.map_or(0, |(_, found, _)| found.spatial.answers.len()),
+        budget,
+        blind_iou: examiner.average_box()?.mean_iou.unwrap_or(0.0),
+        blind: examiner.blind(),
+        arms,
+    })
+}
+
+/// Of a run of the reasoning stage, the mean reward and its spread in every step; nothing for other stages.
+fn rewards(run: &Path) -> anyhow::Result<Vec<(f64, f64)>> {
+    let part = |parts: &[(String, f64)], name: &str| {
+        parts.iter().find(|(part, _)| part == name).map(|(_, value)| *value)
+    };
+    Ok(read_events(&RunDir::open(run)?.events_path())?
+        .iter()
+        .filter_map(|event| match &event.event {
+            Event::Step { parts, .. } => Some((part(parts, "reward")?, part(parts, "reward_spread")?)),
+            _ => None,
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_arm_costs_what_the_ladder_costs() {
+        let costs = Costs {
+            perception: 3_000.0,
+            understanding: 5_000.0,
+            cold_start: 6_000.0,
+            reasoning: 40_000.0,
+            even_localization: 2.0,
+        };
+        let budget = Budget { perception: 9e6, understanding: 5e6, cold_start: 3e6, reasoning: 4e6 };
+        let cost = |link: &Link| match link.localization {
+            Some(_) => link.steps as f64 * (9.0 * 3_000.0 + 5.0 * 5_000.0) / 14.0,
+            None => link.steps as f64 * costs.step(link.stage),
+        };
+        for arm in Arm::value_variants() {
+            let plan = costs.plan(*arm, &budget);
+            let total: f64 = plan.iter().map(cost).sum();
+            assert!((total / 21e6 - 1.0).abs() < 0.01, "{}: {total}", arm.name());
+        }
+        let joint = costs.plan(Arm::Joint, &budget);
+        assert_eq!(joint[0].localization, Some(2.0 * 9.0 / 5.0));
+        assert!(costs.plan(Arm::Reversed, &budget)[0].stage == Stage::Understanding);
+        assert_eq!(costs.plan(Arm::FromScratch, &budget).len(), 1);
+    }
+}
