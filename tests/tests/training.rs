@@ -43,12 +43,13 @@ fn stage_arguments<'a>(stage: &'a str, data: &'a Path, run: &'a Path) -> Vec<&'a
         "keep_checkpoints=3",
         "reinforcement.group=3",
         "reinforcement.max_new_tokens=12",
-        // An untrained model earns nothing, and a group that earns nothing teaches nothing: here it stays near the
-        // reference, so that there is something to resume.
+        // An untrained model earns nothing, and a group that earns nothing teaches nothing: here its weights decay, and
+        // it is pulled back to the reference, so that there is something to resume.
         "reinforcement.drop_zero_spread=false",
         "reinforcement.mask_truncated=false",
         "reinforcement.kl=1",
         "reinforcement.updates_per_rollout=2",
+        "weight_decay=0.1",
         "learning_rate=1e-3",
     ] {
         arguments.extend(["--set", setting]);

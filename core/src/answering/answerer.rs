@@ -34,12 +34,12 @@ pub enum Prompt {
 }
 
 impl Prompt {
-    /// The text of the user's turn. `options` are the answers to choose from, none for a number.
+    /// The text of the user's turn, in the words that the stage is trained on. `options` are the answers to choose from, none for a number.
     pub fn fill(self, question: &str, options: &[String]) -> String {
         match self {
             Self::Localization => prompts::stage1(question),
-            Self::Direct => prompts::evaluation(question, options, false),
-            Self::Thinking => prompts::evaluation(question, options, true),
+            Self::Direct => prompts::stage2(question, options),
+            Self::Thinking => prompts::stage3(question, options),
             Self::Raw => question.to_owned(),
         }
     }

@@ -117,17 +117,25 @@ impl EventLog {
     /// Drops what was logged after step `step`: a resumed run repeats those steps, and the curve must not show them twice.
     /// With 0 everything goes, since a run without a checkpoint begins again.
     pub fn rewind(path: &Path, step: u64) -> Result<(), RunError> {
-        let kept: String = read_events(path)?
-            .into_iter()
-            .filter(|event| match &event.event {
-                Event::Step { step: at, .. }
-                | Event::Evaluation { step: at, .. }
-                | Event::Checkpoint { step: at, .. } => step > 0 && *at <= step,
-                Event::Stopped { .. } | Event::Failed { .. } => false,
-                _ => step > 0,
-            })
-            .filter_map(|event| serde_json::to_string(&event).ok())
-            .map(|line| line + "\n")
+        let stays = |event: &Event| match event {
+            Event::Step { step: at, .. }
+            | Event::Evaluation { step: at, .. }
+            | Event::Checkpoint { step: at, .. } => step > 0 && *at <= step,
+            Event::Stopped { .. } | Event::Failed { .. } => false,
+            _ => step > 0,
+        };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(RunError::io(path)(error)),
+        };
+        // Lines stay as they are: numbers that are read and written again may differ in their last digit.
+        let kept: String = text
+            .split_inclusive('\n')
+            .filter(|line| !line.trim().is_empty())
+            .zip(read_events(path)?)
+            .filter(|(_, timed)| stays(&timed.event))
+            .map(|(line, _)| line)
             .collect();
         crate::samples::files::write_atomic(path, kept.as_bytes())
             .map_err(|error| RunError::io(path)(std::io::Error::other(error)))

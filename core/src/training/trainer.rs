@@ -294,16 +294,17 @@ impl Trainer {
                 parts: done.parts,
             })?;
             let last = self.step == self.config.steps;
-            if last || self.step.is_multiple_of(self.config.checkpoint_every) {
-                self.save_checkpoint(run, journal)?;
-                saved = self.step;
-            }
             if self.config.evaluate_every > 0
                 && (last || self.step.is_multiple_of(self.config.evaluate_every))
             {
                 let since = Instant::now();
                 self.evaluate(&evaluator, run, stop, journal)?;
                 pace.evaluation_took(since.elapsed());
+            }
+            // After the evaluation, which a run that goes on from this checkpoint would not make up for.
+            if last || self.step.is_multiple_of(self.config.checkpoint_every) {
+                self.save_checkpoint(run, journal)?;
+                saved = self.step;
             }
         }
         let path = run.model_dir();

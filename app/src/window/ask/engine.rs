@@ -145,6 +145,9 @@ mod tests {
             device: "cpu".into(),
             image: PathBuf::from("a.png"),
             text: text.into(),
+            prompt: Prompt::Localization,
+            choices: Vec::new(),
+            constrain: false,
             max_new_tokens: 1,
         };
         let mut thread = EngineThread::new(&egui::Context::default(), Box::new(Echo));
