@@ -210,12 +210,6 @@ impl PartialDir {
 
     /// Gives the folder its final name.
     pub fn finish(mut self) -> Result<(), FileError> {
-        let lock_path = self.partial.join(LOCK_NAME);
-        fs::remove_file(&lock_path).map_err(FileError::io("remove", &lock_path))?;
-        let purpose_path = self.partial.join(PURPOSE_NAME);
-        if purpose_path.exists() {
-            fs::remove_file(&purpose_path).map_err(FileError::io("remove", &purpose_path))?;
-        }
         require_vacant(&self.target)?;
         if self.target.exists() {
             fs::remove_dir(&self.target).map_err(FileError::io("replace", &self.target))?;
@@ -223,6 +217,13 @@ impl PartialDir {
         fs::rename(&self.partial, &self.target)
             .map_err(FileError::io("rename the finished folder to", &self.target))?;
         self.lock = None;
+        // Only now: whoever dies between the two leaves a whole folder, not one that nobody dares to delete.
+        for name in [LOCK_NAME, PURPOSE_NAME] {
+            let path = self.target.join(name);
+            if path.exists() {
+                fs::remove_file(&path).map_err(FileError::io("remove", &path))?;
+            }
+        }
         sync_parent(&self.target);
         Ok(())
     }
@@ -261,7 +262,8 @@ fn require_vacant(target: &Path) -> Result<(), FileError> {
 
 fn remove_leftover(partial: &Path) -> Result<(), FileError> {
     let Ok(lock) = File::open(partial.join(LOCK_NAME)) else {
-        return Err(FileError::ForeignPartial { path: partial.to_owned() });
+        // Nothing is lost with an empty one: its maker died before it could say that it is its own.
+        return fs::remove_dir(partial).map_err(|_| FileError::ForeignPartial { path: partial.to_owned() });
     };
     if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
         return Err(FileError::Busy { path: partial.to_owned() });
