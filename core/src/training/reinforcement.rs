@@ -292,8 +292,8 @@ fn compare(group: &mut [Rollout], config: &ReinforcementConfig) {
                 above / (deviation + config.advantage_epsilon)
             }
         };
-        rollout.counts = !(level && config.drop_zero_spread || rollout.truncated && config.mask_truncated)
-            && !rollout.sampled.is_empty();
+        let left_out = level && config.drop_zero_spread || rollout.truncated && config.mask_truncated;
+        rollout.counts = !left_out && !rollout.sampled.is_empty();
     }
 }
 

@@ -9,7 +9,7 @@ use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
 use spatial_ladder::runs::{Event, RunDir, read_events};
 use spatial_ladder::samples::Dataset;
 use spatial_ladder::samples::files::write_atomic;
-use spatial_ladder::training::{KindScore, Mixture, Stage, TrainConfig, mean_tokens};
+use spatial_ladder::training::{Evaluation, KindScore, Mixture, Stage, TrainConfig, mean_tokens};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -210,7 +210,7 @@ pub fn run(
         cold_start: of(Stage::ColdStart),
         reasoning: of(Stage::Reasoning),
     };
-    let mut examined: Vec<(Arm, Vec<Link>, Vec<(u64, Examined, PathBuf)>)> = Vec::new();
+    let mut examined: Vec<ArmRuns> = Vec::new();
     for &arm in &args.arms {
         let plan = costs.plan(arm, &budget);
         let mut runs = Vec::new();
@@ -296,6 +296,7 @@ fn costs(args: &ClimbArgs, scale: &Scale, data: &Path, model: &str) -> anyhow::R
     })
 }
 
+/// An arm, its stages, and for each seed what was found and the folder of its last run.
 type ArmRuns = (Arm, Vec<Link>, Vec<(u64, Examined, PathBuf)>);
 
 fn report(
@@ -308,17 +309,17 @@ fn report(
     let first = examined.iter().find_map(|(.., runs)| runs.first());
     let mut arms = Vec::new();
     for (arm, plan, runs) in examined {
-        let gain = |of: &dyn Fn(&Examined) -> (Vec<f64>, Vec<String>), seed: u64| {
+        let gain = |of: &dyn Fn(&Examined) -> &Evaluation, seed: u64| {
             let (_, _, of_ladder) = ladder?;
             // Seed by seed, so that each question of each seed is one pair.
             let all = |runs: &[(u64, Examined, PathBuf)]| {
-                runs.iter().flat_map(|(_, found, _)| of(found).0).collect::<Vec<f64>>()
+                runs.iter().flat_map(|(_, found, _)| of(found).scores()).collect::<Vec<f64>>()
             };
-            let scenes: Vec<String> = runs.iter().flat_map(|(_, found, _)| of(found).1).collect();
+            let scenes: Vec<String> = runs.iter().flat_map(|(_, found, _)| of(found).scenes()).collect();
             Some(paired_bootstrap(&all(runs), &all(of_ladder), &scenes, seed))
         };
-        let boxes = gain(&|found| (found.localization.scores(), found.localization.scenes()), 1);
-        let spatial = gain(&|found| (found.spatial.scores(), found.spatial.scenes()), 2);
+        let boxes = gain(&|found| &found.localization, 1);
+        let spatial = gain(&|found| &found.spatial, 2);
         let scores = runs
             .iter()
             .map(|(seed, found, run)| {

@@ -92,7 +92,7 @@ pub struct Scale {
 
 impl Scale {
     const QUICK: Self = Self {
-        rooms: 800,
+        rooms: 400,
         foundation_rooms: 2_000,
         foundation: 1_000,
         perception: 450,

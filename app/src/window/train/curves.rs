@@ -38,7 +38,14 @@ type Points = Arc<Vec<[f64; 2]>>;
 /// Raw and smoothed values by run and measure, kept until the run or the smoothing changes.
 #[derive(Default)]
 pub struct SmoothCache {
-    runs: HashMap<(PathBuf, String), (usize, f64, Points, Arc<Vec<f64>>)>,
+    runs: HashMap<(PathBuf, String), Smoothed>,
+}
+
+#[derive(Default)]
+struct Smoothed {
+    smoothing: f64,
+    raw: Points,
+    smooth: Arc<Vec<f64>>,
 }
 
 impl SmoothCache {
@@ -49,15 +56,15 @@ impl SmoothCache {
             LOSS => log.steps.len(),
             name => log.measures.get(name).map_or(0, Vec::len),
         };
-        if entry.0 != count || entry.1 != smoothing || entry.2.len() != count {
+        if entry.smoothing != smoothing || entry.raw.len() != count {
             let raw: Vec<[f64; 2]> = match measure {
                 LOSS => log.steps.iter().map(|point| [point.step as f64, point.loss]).collect(),
                 name => log.measures.get(name).cloned().unwrap_or_default(),
             };
-            let smoothed = smooth(raw.iter().map(|point| point[1]), smoothing);
-            *entry = (count, smoothing, Arc::new(raw), Arc::new(smoothed));
+            let smooth = Arc::new(smooth(raw.iter().map(|point| point[1]), smoothing));
+            *entry = Smoothed { smoothing, raw: Arc::new(raw), smooth };
         }
-        (entry.2.clone(), entry.3.clone())
+        (entry.raw.clone(), entry.smooth.clone())
     }
 }
 
