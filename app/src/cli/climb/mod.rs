@@ -97,7 +97,7 @@ impl Scale {
         foundation: 1_000,
         perception: 450,
         understanding: 250,
-        cold_start: 100,
+        cold_start: 250,
         reasoning: 12,
         test_questions: [160, 260],
     };
