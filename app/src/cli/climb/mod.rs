@@ -25,7 +25,7 @@ use std::time::Instant;
 /// Climb the ladder on generated rooms: build data, train every stage, evaluate on rooms never seen
 #[derive(Debug, Args)]
 pub struct ClimbArgs {
-    /// Minutes instead of hours: fewer rooms, fewer steps
+    /// A quarter of an hour instead of many: fewer rooms, fewer steps
     #[arg(long)]
     pub quick: bool,
     /// Train the foundation too, from random weights, instead of starting from the bundled checkpoint
