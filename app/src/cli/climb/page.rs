@@ -27,6 +27,11 @@ fn stages(arm: &ArmScores) -> String {
     stages.join(" → ")
 }
 
+/// Mean over the kinds of spatial questions that enough is known about; 0 where that is none.
+fn blind_mean(report: &ArmsReport) -> f64 {
+    report.blind.values().fold(0.0, |sum, value| sum + value) / report.blind.len().max(1) as f64
+}
+
 /// As Markdown.
 pub fn table(report: &ArmsReport) -> String {
     let mut text = String::from(
@@ -47,7 +52,7 @@ pub fn table(report: &ArmsReport) -> String {
             arm.in_form,
         );
     }
-    let blind = report.blind.values().sum::<f64>() / report.blind.len().max(1) as f64;
+    let blind = blind_mean(report);
     let _ = writeln!(text, "| without looking | | {:.3} | | {blind:.3} | | |", report.blind_iou);
     text
 }
@@ -77,7 +82,7 @@ pub fn html(report: &ArmsReport) -> String {
             arm.in_form,
         );
     }
-    let blind = report.blind.values().sum::<f64>() / report.blind.len().max(1) as f64;
+    let blind = blind_mean(report);
     let _ = write!(
         rows,
         "<tr><td>without looking</td><td></td><td>{:.3}</td><td></td><td>{blind:.3}</td><td></td><td></td></tr>",
