@@ -133,6 +133,7 @@ fn penalty(text: &str) -> Result<f32, String> {
 
 pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     // What costs nothing is checked before the model is read.
+    anyhow::ensure!(args.options.len() <= 26, "{} options: there are letters for 26", args.options.len());
     let (pictures, rate) = match &args.video {
         Some(dir) => {
             let (frames, rate) =
@@ -155,7 +156,6 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
         (false, false) if args.direct || !args.options.is_empty() => Prompt::Direct,
         (false, false) => Prompt::Localization,
     };
-    anyhow::ensure!(args.options.len() <= 26, "{} options: there are letters for 26", args.options.len());
     let choices: Vec<String> =
         ('A'..='Z').zip(&args.options).map(|(letter, text)| format!("{letter}. {text}")).collect();
     let constraint = args.constrain.then(|| answerer.constraint(prompt, &choices)).transpose()?;

@@ -32,12 +32,16 @@ struct Row {
 }
 
 pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
-    let wanted = |info: &DeviceInfo| args.device.as_ref().is_none_or(|name| *name == info.name);
+    let named = args.device.as_ref().map(|name| name.parse::<DeviceChoice>()).transpose()?;
+    let wanted = |info: &DeviceInfo| named.is_none_or(|choice| choice.to_string() == info.name);
     let rows = device::list()
         .into_iter()
         .filter(wanted)
         .map(|info| row(info, args.check))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    if let (Some(name), true) = (&args.device, rows.is_empty()) {
+        anyhow::bail!("there is no device {name} here; `devices` lists what there is");
+    }
     let mut out = std::io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &rows)?;

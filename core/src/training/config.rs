@@ -419,6 +419,12 @@ impl TrainConfig {
                 "reinforcement.group must be at least 2: advantages compare answers to one prompt".into(),
             );
         }
+        if self.stage == Stage::Reasoning && localization + cold_start > 0.0 {
+            return fault(
+                "mixture.localization and mixture.cold_start must be 0: only spatial questions have a reward"
+                    .into(),
+            );
+        }
         if self.max_pixels > 0 && self.min_pixels > self.max_pixels {
             return fault(format!("min_pixels {} is above max_pixels {}", self.min_pixels, self.max_pixels));
         }

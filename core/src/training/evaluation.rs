@@ -180,7 +180,7 @@ impl<'a> Evaluator<'a> {
         };
         let encode = |asked: Asked| {
             let (images, data_type, text) = match &asked {
-                Asked::Boxes(row) => (&row.image, DataType::MultiView, prompts::stage1(&row.question)),
+                Asked::Boxes(row) => (&row.image, DataType::SingleImage, prompts::stage1(&row.question)),
                 Asked::Spatial(row) => {
                     let text = match task {
                         Task::Thinking { .. } => prompts::stage3(&row.question, row.options()),

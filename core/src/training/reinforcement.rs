@@ -29,6 +29,8 @@ struct Rollout {
     /// Log-probability of each token of the completion when it was sampled.
     sampled: Vec<f32>,
     rewards: Rewards,
+    /// The weighted sum of the rewards.
+    reward: f64,
     advantage: f64,
     truncated: bool,
     /// Whether it teaches anything.
@@ -146,13 +148,9 @@ impl Trainer {
             generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(()))?;
         let mut rollouts = Vec::with_capacity(completions.len());
         for (group, prompt) in completions.chunks(config.group).zip(batch) {
-            let question = prompt.question.as_ref().ok_or_else(|| {
-                TrainError::Data(
-                    "the reasoning stage learns from spatial questions only; set mixture.localization and \
-                                  mixture.cold_start to 0"
-                        .into(),
-                )
-            })?;
+            let Some(question) = &prompt.question else {
+                return Err(TrainError::Data("a prompt of the reasoning stage has no question".into()));
+            };
             let mut found: Vec<Rollout> = group
                 .iter()
                 .map(|completion| {
@@ -269,6 +267,7 @@ fn rollout(prompt: &Encoded, completion: &Generation, rewards: Rewards) -> Rollo
         encoded,
         sampled: completion.logprobs.clone(),
         rewards,
+        reward: 0.0,
         advantage: 0.0,
         truncated: completion.ending != Ending::Complete,
         counts: true,
@@ -277,14 +276,13 @@ fn rollout(prompt: &Encoded, completion: &Generation, rewards: Rewards) -> Rollo
 
 /// Gives the answers of one group their advantages, and says which of them count.
 fn compare(group: &mut [Rollout], config: &ReinforcementConfig) {
-    let reward = |rollout: &Rollout| {
-        config.accuracy_weight * rollout.rewards.accuracy + config.format_weight * rollout.rewards.format
-    };
-    let rewards: Vec<f64> = group.iter().map(reward).collect();
-    let Spread { mean, deviation } = Spread::of(&rewards);
-    // Equal rewards differ by nothing, however their sums were rounded.
-    let level = rewards.iter().all(|reward| (reward - rewards[0]).abs() < 1e-9);
-    for (rollout, reward) in group.iter_mut().zip(rewards) {
+    for rollout in &mut *group {
+        let Rewards { accuracy, format } = rollout.rewards;
+        rollout.reward = config.accuracy_weight * accuracy + config.format_weight * format;
+    }
+    let Spread { mean, deviation, level } = Spread::of(group);
+    for rollout in group {
+        let reward = rollout.reward;
         let above = if level { 0.0 } else { reward - mean };
         rollout.advantage = match config.normalization {
             LossNormalization::DrGrpo => above,
@@ -297,18 +295,23 @@ fn compare(group: &mut [Rollout], config: &ReinforcementConfig) {
     }
 }
 
+/// Of the rewards of a group.
 struct Spread {
     mean: f64,
-    /// Of the population that the values are drawn from: divided by one less than their number.
+    /// Of the population that they are drawn from: divided by one less than their number.
     deviation: f64,
+    /// Whether all are alike: equal ones differ by nothing, however their sums were rounded.
+    level: bool,
 }
 
 impl Spread {
-    fn of(values: &[f64]) -> Self {
-        let count = values.len().max(1) as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        Self { mean, deviation: (squares / (count - 1.0).max(1.0)).sqrt() }
+    fn of(group: &[Rollout]) -> Self {
+        let rewards = || group.iter().map(|rollout| rollout.reward);
+        let count = group.len().max(1) as f64;
+        let mean = rewards().sum::<f64>() / count;
+        let squares: f64 = rewards().map(|reward| (reward - mean).powi(2)).sum();
+        let level = rewards().all(|reward| (reward - group[0].reward).abs() < 1e-9);
+        Self { mean, deviation: (squares / (count - 1.0).max(1.0)).sqrt(), level }
     }
 }
 
@@ -438,12 +441,10 @@ struct Summary {
 
 impl Summary {
     fn add(&mut self, group: &[Rollout], question: &SpatialSample) {
-        let rewards: Vec<f64> =
-            group.iter().map(|rollout| rollout.rewards.accuracy + rollout.rewards.format).collect();
-        let Spread { mean, deviation } = Spread::of(&rewards);
+        let Spread { mean, deviation, level } = Spread::of(group);
         self.groups += 1.0;
         self.spread += deviation;
-        self.level += f64::from(u8::from(rewards.iter().all(|reward| (reward - rewards[0]).abs() < 1e-9)));
+        self.level += f64::from(u8::from(level));
         self.completions += group.len() as f64;
         self.reward += mean * group.len() as f64;
         let of_kind = self.kinds.entry(kind(question)).or_default();
@@ -594,6 +595,7 @@ mod tests {
             encoded: prompt(0, 0, 3),
             sampled: vec![-1.0],
             rewards: Rewards { accuracy, format: 1.0 },
+            reward: 0.0,
             advantage: 0.0,
             truncated: false,
             counts: true,

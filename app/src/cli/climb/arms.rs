@@ -203,7 +203,7 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let examiner = Examiner::new(data, scale.test_questions, &args.device, stop)?;
     let costs = costs(args, scale, data, model)?;
-    let of = |stage: Stage| scale.steps(stage) as f64 / args.batch as f64 * costs.step(stage);
+    let of = |stage: Stage| scale.steps(stage) as f64 * costs.step(stage);
     let budget = Budget {
         perception: of(Stage::Perception),
         understanding: of(Stage::Understanding),

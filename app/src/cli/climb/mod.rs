@@ -37,10 +37,6 @@ pub struct ClimbArgs {
     /// Where data, runs and the report go; a climb that was stopped goes on from there
     #[arg(long, default_value = "runs/climb")]
     pub out: PathBuf,
-    /// Multiply the samples of a step, and divide the steps, by this: for devices that compute large batches as fast as
-    /// small ones
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
-    pub batch: u64,
     /// Change one field of the configuration of one stage, as `understanding.steps=500`; can be repeated
     #[arg(long, value_name = "STAGE.KEY=VALUE")]
     pub set: Vec<String>,
@@ -64,7 +60,6 @@ impl ClimbArgs {
             from_scratch: false,
             device: "auto".into(),
             out: "runs/climb".into(),
-            batch: 1,
             set: Vec::new(),
             arms: Vec::new(),
             seeds: 3,
@@ -179,11 +174,8 @@ fn stage_config(
     model: &str,
 ) -> anyhow::Result<TrainConfig> {
     let mut config = TrainConfig::new(stage, Preset::Corrected, data.to_owned(), model.to_owned());
-    config.steps = (scale.steps(stage) / args.batch).max(1);
-    config.batch_size *= args.batch as usize;
+    config.steps = scale.steps(stage);
     config.evaluate_every = config.steps.div_ceil(if args.quick { 3 } else { 10 });
-    // Larger batches allow larger steps, though not in proportion.
-    config.learning_rate *= (args.batch as f64).sqrt();
     for assignment in &args.set {
         if let Some(own) = assignment.strip_prefix(stage.name()).and_then(|rest| rest.strip_prefix('.')) {
             config.set(own)?;

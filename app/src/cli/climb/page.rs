@@ -32,28 +32,36 @@ fn blind_mean(report: &ArmsReport) -> f64 {
     report.blind.values().fold(0.0, |sum, value| sum + value) / report.blind.len().max(1) as f64
 }
 
+const HEADS: [&str; 7] =
+    ["arm", "steps", "mean IoU", "less the ladder's", "spatial", "less the ladder's", "in form"];
+
+/// The cells below [`HEADS`]: a row for each arm, and one for who does not look.
+fn rows(report: &ArmsReport) -> Vec<[String; 7]> {
+    let row = |arm: &ArmScores| {
+        let gain = arm.against_ladder.as_ref();
+        [
+            arm.arm.clone(),
+            stages(arm),
+            format!("{:.3}", arm.mean_iou),
+            against(gain.map(|gain| &gain.mean_iou)),
+            format!("{:.3}", arm.score),
+            against(gain.map(|gain| &gain.score)),
+            format!("{:.2}", arm.in_form),
+        ]
+    };
+    let mut rows: Vec<[String; 7]> = report.arms.iter().map(row).collect();
+    let [iou, spatial] = [report.blind_iou, blind_mean(report)].map(|score| format!("{score:.3}"));
+    let none = String::new;
+    rows.push(["without looking".to_owned(), none(), iou, none(), spatial, none(), none()]);
+    rows
+}
+
 /// As Markdown.
 pub fn table(report: &ArmsReport) -> String {
-    let mut text = String::from(
-        "\n| arm | steps | mean IoU | less the ladder's | spatial | less the ladder's | in form |\n\
-         |---|---|---|---|---|---|---|\n",
-    );
-    for arm in &report.arms {
-        let gain = arm.against_ladder.as_ref();
-        let _ = writeln!(
-            text,
-            "| {} | {} | {:.3} | {} | {:.3} | {} | {:.2} |",
-            arm.arm,
-            stages(arm),
-            arm.mean_iou,
-            against(gain.map(|gain| &gain.mean_iou)),
-            arm.score,
-            against(gain.map(|gain| &gain.score)),
-            arm.in_form,
-        );
+    let mut text = format!("\n| {} |\n{}|\n", HEADS.join(" | "), "|---".repeat(HEADS.len()));
+    for row in rows(report) {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
     }
-    let blind = blind_mean(report);
-    let _ = writeln!(text, "| without looking | | {:.3} | | {blind:.3} | | |", report.blind_iou);
     text
 }
 
@@ -67,27 +75,14 @@ const COLORS: [&str; 8] =
 
 /// One page with tables and plots.
 pub fn html(report: &ArmsReport) -> String {
-    let mut rows = String::new();
-    for arm in &report.arms {
-        let gain = arm.against_ladder.as_ref();
-        let _ = write!(
-            rows,
-            "<tr><td>{}</td><td>{}</td><td>{:.3}</td><td>{}</td><td>{:.3}</td><td>{}</td><td>{:.2}</td></tr>",
-            escape(&arm.arm),
-            escape(&stages(arm)),
-            arm.mean_iou,
-            against(gain.map(|gain| &gain.mean_iou)),
-            arm.score,
-            against(gain.map(|gain| &gain.score)),
-            arm.in_form,
-        );
-    }
+    let cells = |tag: &str, cells: &[String]| {
+        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
+        format!("<tr>{cells}</tr>")
+    };
+    let table: String = std::iter::once(cells("th", &HEADS.map(str::to_owned)))
+        .chain(rows(report).iter().map(|row| cells("td", row)))
+        .collect();
     let blind = blind_mean(report);
-    let _ = write!(
-        rows,
-        "<tr><td>without looking</td><td></td><td>{:.3}</td><td></td><td>{blind:.3}</td><td></td><td></td></tr>",
-        report.blind_iou
-    );
     let total = report.budget.perception
         + report.budget.understanding
         + report.budget.cold_start
@@ -99,8 +94,7 @@ pub fn html(report: &ArmsReport) -> String {
          <p>The same compute, {:.1} million tokens of supervised training or their worth in reinforcement, spent in {} ways \
          from the same foundation; {} seeds; {} localization and {} spatial questions about rooms never seen, answered after \
          a thought. Intervals of 95 %, paired by question and seed, resampled by room.</p>\
-         <table><tr><th>arm</th><th>steps</th><th>mean IoU</th><th>less the ladder's</th><th>spatial</th>\
-         <th>less the ladder's</th><th>in form</th></tr>{rows}</table>\
+         <table>{table}</table>\
          <h2>Spatial questions</h2>{}<h2>Localization</h2>{}<h2>Reward while reinforced</h2>{}\
          <h2>Spread of the reward within a group</h2>{}</html>\n",
         total / 1e6,
