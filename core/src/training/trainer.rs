@@ -12,8 +12,8 @@ use crate::model::qwen2_5_vl::weights::{Weights, write_safetensors};
 use crate::model::{DeviceChoice, Precision, Qwen2_5Vl, bundled, device};
 use crate::processor::Processor;
 use crate::runs::{Event, EventLog, RunDir, RunError, ScalarFiles, Timed};
+use crate::samples::Dataset;
 use crate::samples::files::{PartialDir, write_atomic};
-use crate::samples::{Dataset, JsonlWriter};
 use burn::module::Module as _;
 use burn::tensor::Device;
 use std::collections::BTreeSet;
@@ -476,11 +476,10 @@ struct Best {
     score: f64,
 }
 
-/// One JSON object a line.
+/// One JSON object a line, all at once: the window reads what is there while the run goes on.
 pub fn write_lines<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<(), TrainError> {
-    let mut writer = JsonlWriter::create(path)?;
-    rows.iter().try_for_each(|row| writer.write(row))?;
-    Ok(writer.finish()?)
+    let lines: Vec<String> = rows.iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
+    Ok(write_atomic(path, (lines.join("\n") + "\n").as_bytes())?)
 }
 
 /// The processor of the model that the run starts from, with the run's limits.
