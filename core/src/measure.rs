@@ -4,9 +4,16 @@ use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// The most memory that this process has ever held, MiB, mapped files included; `None` where the system does not tell.
+/// The most memory that this process has ever held, or since [`forget_peak_memory`], MiB, mapped files included; `None`
+/// where the system does not tell.
 pub fn peak_memory_mib() -> Option<f64> {
     status_mib("VmHWM:")
+}
+
+/// From here on [`peak_memory_mib`] tells of what comes; where the system refuses, still of all that was.
+pub fn forget_peak_memory() {
+    // Linux: 5 sets the peak to what is held now.
+    std::fs::write("/proc/self/clear_refs", "5").ok();
 }
 
 /// The memory that this process holds now, MiB, mapped files left out; `None` where the system does not tell.

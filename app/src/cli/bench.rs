@@ -1,6 +1,8 @@
 //! `spatial-ladder bench`: how fast the parts are on this machine.
 
 mod model;
+mod reference;
+mod train;
 
 use clap::{Args, Subcommand};
 use spatial_ladder::questions::{self, QuestionConfig};
@@ -31,6 +33,8 @@ enum Part {
     },
     /// A model of random weights: reading it, a picture, a prompt, an answer
     Model(model::ModelArgs),
+    /// A model of random weights: a supervised step and a reinforced one (GRPO)
+    Train(train::TrainArgs),
     /// Building data sets from generated rooms, with all threads
     Data {
         #[arg(long, default_value_t = 30)]
@@ -56,6 +60,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
             show(&measured, args.json)
         }
         Part::Model(model) => model::run(model, args.json),
+        Part::Train(train) => train::run(train, args.json),
         Part::Data { rooms, config } => {
             anyhow::ensure!((1..=100_000).contains(rooms), "--rooms {rooms}: 1 to 100000");
             let config = QuestionConfig::load(config)?;

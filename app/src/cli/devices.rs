@@ -33,8 +33,17 @@ struct Row {
 
 pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
     let named = args.device.as_ref().map(|name| name.parse::<DeviceChoice>()).transpose()?;
-    let wanted = |info: &DeviceInfo| named.is_none_or(|choice| choice.to_string() == info.name);
-    let rows = device::list()
+    let wanted = |info: &DeviceInfo| named.as_ref().is_none_or(|choice| choice.to_string() == info.name);
+    let found = match &named {
+        // What other machines lend is in no list.
+        Some(choice @ DeviceChoice::Remote { .. }) => vec![DeviceInfo {
+            name: choice.to_string(),
+            description: device::describe(&choice.open()?),
+            default: false,
+        }],
+        _ => device::list(),
+    };
+    let rows = found
         .into_iter()
         .filter(wanted)
         .map(|info| row(info, args.check))
@@ -56,6 +65,9 @@ pub fn run(args: &DevicesArgs) -> anyhow::Result<()> {
                     "{:<10} off by: vision {:.1e}, logits {:.1e}, cached {:.1e}, gradients {:.1e}, with 16-bit weights {:.1e}",
                     "", check.vision, check.logits, check.cached, check.gradients, check.half_logits
                 )?;
+                if let Some(mixed) = check.mixed_gradients {
+                    writeln!(out, "{:<10} gradients in mixed precision off by {mixed:.1e}", "")?;
+                }
             }
             for fault in faults {
                 writeln!(out, "{:<10} WRONG: {fault}", "")?;

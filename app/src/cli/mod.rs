@@ -10,6 +10,7 @@ pub mod interrupt;
 pub mod merge;
 pub mod progress;
 pub mod quantize;
+pub mod serve_device;
 pub mod train;
 pub mod view;
 pub mod window;
@@ -36,6 +37,7 @@ enum Command {
     Merge(merge::MergeArgs),
     View(view::ViewArgs),
     Devices(devices::DevicesArgs),
+    ServeDevice(serve_device::ServeDeviceArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Some(Command::Merge(args)) => merge::run(&args),
         Some(Command::View(args)) => view::run(&args),
         Some(Command::Devices(args)) => devices::run(&args),
+        Some(Command::ServeDevice(args)) => serve_device::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
     };
     match result {

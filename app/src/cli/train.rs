@@ -32,8 +32,9 @@ pub struct TrainArgs {
     /// Go on where the run was stopped or killed
     #[arg(long)]
     pub resume: bool,
-    /// auto | cpu | wgpu | vulkan | cuda[:n]
-    #[arg(long, default_value = "auto")]
+    /// auto | cpu | wgpu | vulkan | cuda[:n] | remote:HOST:PORT[/n], or several separated by commas: each then computes
+    /// its part of every batch, the first holds the model and the optimizer
+    #[arg(long, visible_alias = "devices", value_name = "DEVICE,…", default_value = "auto")]
     pub device: String,
 }
 

@@ -23,6 +23,8 @@ pub struct DeviceCheck {
     pub cached: f64,
     /// Of the gradients of every parameter, f32, as a share of the gradient's norm.
     pub gradients: f64,
+    /// The same with products in bfloat16, where a run can be told to train so.
+    pub mixed_gradients: Option<f64>,
     /// Of the logits of weights stored in 16 bits, from f32 on the CPU with the same weights.
     pub half_logits: f64,
     /// Whether the likeliest answer is the CPU's, token for token, f32.
@@ -36,6 +38,8 @@ pub struct DeviceCheck {
 const EXACT: f64 = 1e-4;
 const TF32: f64 = 3e-3;
 const HALF: f64 = 3e-2;
+/// For gradients whose products are rounded to eight bits, forward and backward.
+const MIXED: f64 = 0.15;
 
 impl DeviceCheck {
     /// What is outside its bound, for people; empty where all is well.
@@ -47,6 +51,7 @@ impl DeviceCheck {
             ("logits through the cache", self.cached, exact),
             ("gradients", self.gradients, 10.0 * exact),
             ("logits with 16-bit weights", self.half_logits, HALF),
+            ("gradients in mixed precision", self.mixed_gradients.unwrap_or(0.0), MIXED),
         ];
         // NaN is outside every bound.
         let off = measured.iter().filter(|(_, found, bound)| found.is_nan() || found > bound);
@@ -101,16 +106,17 @@ pub fn check_device(device: &Device, progress: &dyn Fn(&str)) -> Result<DeviceCh
     progress("16-bit weights");
     let half_logits = difference(&logits(&load(&half, device)?, &prompt)?, &logits(&rounded, &prompt)?);
     progress("gradients");
-    let gradients = gradient_difference(
-        &load(&whole, &device.clone().autodiff())?,
-        &load(&whole, &cpu.autodiff())?,
-        &prompt,
-    )?;
+    let (learning, reference) = (load(&whole, &device.clone().autodiff())?, load(&whole, &cpu.autodiff())?);
+    let gradients = gradient_difference(&learning, &reference, &prompt)?;
+    let mixed_gradients = is_cuda(device)
+        .then(|| gradient_difference(&learning.multiply_in_bf16(), &reference, &prompt))
+        .transpose()?;
     Ok(DeviceCheck {
         vision: seen,
         logits: difference(&found, &expected),
         cached: difference(&cached, &found[found.len() - rows..]),
         gradients,
+        mixed_gradients,
         half_logits,
         same_answer,
         tf32: is_cuda(device),

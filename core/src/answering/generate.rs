@@ -25,6 +25,8 @@ pub struct GenerationOptions {
     /// are divided by it where positive, multiplied where negative.
     pub repetition_penalty: f32,
     pub seed: u64,
+    /// The number of the first prompt among all that share the seed: those before it are answered elsewhere.
+    pub first_answer: usize,
     /// Tokens that end an answer, besides the config's.
     pub stop_tokens: Vec<u32>,
     /// What the answer has to be.
@@ -45,6 +47,7 @@ impl Default for GenerationOptions {
             top_p: 1.0,
             repetition_penalty: 1.0,
             seed: 0,
+            first_answer: 0,
             stop_tokens: Vec::new(),
             #[cfg(not(target_arch = "wasm32"))]
             constraint: None,
@@ -121,10 +124,11 @@ pub async fn generate(
             cache
         }
         None => {
-            if prompts.iter().any(|prompt| !prompt.images.is_empty()) {
+            let images: Vec<_> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
+            if !images.is_empty() {
                 input = input.with_images(match &mut memory {
                     Some(memory) => memory.encode(model, &prompts[0].images)?,
-                    None => encode_once(model, prompts)?,
+                    None => model.encode_images(&images)?,
                 });
                 sync(&device)?;
             }
@@ -135,7 +139,7 @@ pub async fn generate(
     time.encode_s = start.elapsed().as_secs_f64();
 
     let never = [model.config().image_token_id, model.config().video_token_id];
-    let mut samplers: Vec<Sampler> = (0..)
+    let mut samplers: Vec<Sampler> = (options.first_answer as u64..)
         .zip(prompts)
         .map(|(row, prompt)| Sampler::new(options, row, &prompt.token_ids, never))
         .collect();
@@ -203,29 +207,6 @@ pub async fn generate(
         memory.keep(prompts[0], &results[0].token_ids, cache);
     }
     Ok((results, time))
-}
-
-/// The images of all prompts; those of a prompt that follows itself are encoded only once.
-fn encode_once(model: &Qwen2_5Vl, prompts: &[&Encoded]) -> Result<Tensor<2>, ModelError> {
-    let groups: Vec<&[&Encoded]> = prompts.chunk_by(|one, other| std::ptr::eq(*one, *other)).collect();
-    let images: Vec<_> = groups.iter().flat_map(|group| &group[0].images).collect();
-    let tokens = model.encode_images(&images)?;
-    if groups.len() == prompts.len() {
-        return Ok(tokens);
-    }
-    let merge = model.config().vision.spatial_merge_size.pow(2);
-    let mut start = 0;
-    let mut parts = Vec::with_capacity(prompts.len());
-    for group in groups {
-        let count: usize =
-            group[0].images.iter().map(|image| image.grid_thw.iter().product::<usize>() / merge).sum();
-        if count > 0 {
-            let own = tokens.clone().slice_dim(0, start..start + count);
-            parts.extend(std::iter::repeat_n(own, group.len()));
-        }
-        start += count;
-    }
-    Ok(Tensor::cat(parts, 0))
 }
 
 /// [`generate`], waiting for it.

@@ -1,12 +1,12 @@
-//! Where to compute: `auto | cpu | wgpu | vulkan | cuda[:n]`.
+//! Where to compute: `auto | cpu | wgpu | vulkan | cuda[:n] | remote:HOST:PORT[/n]`.
 
-use super::{ModelError, gpu};
+use super::{ModelError, gpu, remote};
 use burn::tensor::Device;
 use std::fmt;
 use std::str::FromStr;
 
 /// What the user asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// A real GPU when there is one and this build can use it, else the CPU.
     #[default]
@@ -17,6 +17,11 @@ pub enum DeviceChoice {
     Vulkan,
     /// The n-th CUDA GPU.
     Cuda(usize),
+    /// The n-th device that another machine lends at `HOST:PORT`.
+    Remote {
+        address: String,
+        index: usize,
+    },
 }
 
 /// Something to compute on, for lists.
@@ -34,6 +39,7 @@ impl FromStr for DeviceChoice {
     type Err = ModelError;
 
     fn from_str(text: &str) -> Result<Self, ModelError> {
+        let fault = |reason: &str| ModelError::Device { name: text.to_owned(), reason: reason.to_owned() };
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
@@ -41,14 +47,26 @@ impl FromStr for DeviceChoice {
             "vulkan" => Ok(Self::Vulkan),
             "cuda" => Ok(Self::Cuda(0)),
             _ => {
+                if let Some(place) = text.strip_prefix("remote:") {
+                    return lent(place).ok_or_else(|| {
+                        fault("expected remote:HOST:PORT, or remote:HOST:PORT/N for the N-th device there")
+                    });
+                }
                 let index = text.strip_prefix("cuda:").and_then(|index| index.parse().ok());
-                index.map(Self::Cuda).ok_or_else(|| ModelError::Device {
-                    name: text.to_owned(),
-                    reason: "unknown; use auto, cpu, wgpu, vulkan, cuda or cuda:N".into(),
+                index.map(Self::Cuda).ok_or_else(|| {
+                    fault("unknown; use auto, cpu, wgpu, vulkan, cuda, cuda:N or remote:HOST:PORT")
                 })
             }
         }
     }
+}
+
+/// `HOST:PORT[/n]`.
+fn lent(place: &str) -> Option<DeviceChoice> {
+    let (address, index) = place.split_once('/').unwrap_or((place, "0"));
+    let (host, port) = address.rsplit_once(':')?;
+    let known = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    known.then_some(DeviceChoice::Remote { address: address.to_owned(), index: index.parse().ok()? })
 }
 
 impl fmt::Display for DeviceChoice {
@@ -59,6 +77,8 @@ impl fmt::Display for DeviceChoice {
             Self::Wgpu => f.write_str("wgpu"),
             Self::Vulkan => f.write_str("vulkan"),
             Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Remote { address, index: 0 } => write!(f, "remote:{address}"),
+            Self::Remote { address, index } => write!(f, "remote:{address}/{index}"),
         }
     }
 }
@@ -67,16 +87,35 @@ impl DeviceChoice {
     /// The device, without autodiff.
     ///
     /// # Errors
-    /// This build or this machine does not have it.
-    pub fn open(self) -> Result<Device, ModelError> {
+    /// This build or this machine does not have it, or nobody lends it.
+    pub fn open(&self) -> Result<Device, ModelError> {
         match self {
             Self::Auto => Ok(best_gpu().unwrap_or_else(Device::flex)),
             Self::Cpu => Ok(Device::flex()),
             Self::Wgpu => gpu::wgpu(),
             Self::Vulkan => gpu::vulkan(),
-            Self::Cuda(index) => gpu::cuda(index),
+            Self::Cuda(index) => gpu::cuda(*index),
+            Self::Remote { address, index } => remote::open(address, *index),
         }
     }
+}
+
+/// Devices by their names, separated by commas. The CPU may be named several times: it then computes several parts of a
+/// batch side by side.
+///
+/// # Errors
+/// One of them is not there, or a GPU is named twice.
+pub fn open_all(names: &str) -> Result<Vec<Device>, ModelError> {
+    let mut devices: Vec<Device> = Vec::new();
+    for name in names.split(',').map(str::trim) {
+        let device = name.parse::<DeviceChoice>()?.open()?;
+        if device != Device::flex() && devices.contains(&device) {
+            let reason = format!("named twice in {names}; name each GPU once");
+            return Err(ModelError::Device { name: name.to_owned(), reason });
+        }
+        devices.push(device);
+    }
+    Ok(devices)
 }
 
 /// One line about a device, for logs and headings.
@@ -88,7 +127,8 @@ pub fn describe(device: &Device) -> String {
             std::thread::available_parallelism().map_or(1, |count| count.get())
         );
     }
-    gpu::describe(&device).unwrap_or_else(|| format!("{device:?}"))
+    let elsewhere = || remote::describe(&device).unwrap_or_else(|| format!("{device:?}"));
+    gpu::describe(&device).unwrap_or_else(elsewhere)
 }
 
 /// Whether it is a CUDA GPU. Its name is all that a device tells of its runtime.
@@ -114,5 +154,38 @@ fn best_gpu() -> Option<Device> {
             log::warn!("{error}; computing on the CPU instead");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back_and_faults_are_named() {
+        for name in
+            ["auto", "cpu", "wgpu", "vulkan", "cuda:0", "cuda:3", "remote:gpu:3000", "remote:[::1]:3000/2"]
+        {
+            assert_eq!(name.parse::<DeviceChoice>().unwrap().to_string(), name);
+        }
+        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(0));
+        for name in [
+            "abacus",
+            "cuda:x",
+            "remote:",
+            "remote:gpu",
+            "remote:gpu:70000",
+            "remote::3000",
+            "remote:gpu:1/x",
+        ] {
+            let error = name.parse::<DeviceChoice>().unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("remote:HOST:PORT"), "{error}");
+        }
+    }
+
+    #[test]
+    fn several_devices_are_opened_in_their_order() {
+        assert_eq!(open_all("cpu, cpu").unwrap(), [Device::flex(), Device::flex()]);
+        assert!(open_all("cpu,").is_err());
     }
 }

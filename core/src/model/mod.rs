@@ -1,9 +1,9 @@
 //! The model: Qwen2.5-VL by its Hugging Face config, on any Burn device, and the tiny checkpoints
 //! that are built into the program.
 //!
-//! `device` picks where to compute, `qwen2_5_vl` is the architecture with its weights in and out,
-//! `fused` its fast operations on the CPU, `bundled` the models that need no download (the browser page
-//! fetches them as files instead).
+//! `device` picks where to compute, `remote` borrows and lends devices over a network, `qwen2_5_vl` is the
+//! architecture with its weights in and out, `fused` its fast operations on the CPU, `bundled` the models
+//! that need no download (the browser page fetches them as files instead).
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod bundled;
@@ -12,6 +12,7 @@ pub mod fused;
 mod gpu;
 pub mod quantization;
 pub mod qwen2_5_vl;
+pub mod remote;
 
 pub use burn::tensor::Device;
 pub use device::DeviceChoice;

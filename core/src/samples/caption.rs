@@ -7,12 +7,10 @@ use crate::scenes::Dice;
 /// model's context.
 pub const CAPTION_OBJECTS: usize = 6;
 
-/// Up to here an object is "near", beyond it "far".
-pub const NEAR_M: f32 = 3.0;
-
 impl FoundationSample {
     /// A caption with its boxes as they are in this image resized to `(width, height)`:
-    /// `In the picture: a chair at (120, 64, 180, 130), left, near; an oven at (300, 80, 340, 128), right, far.`
+    /// `In the picture: a chair at (120, 64, 180, 130), left, 2.1 m away; an oven at (300, 80, 340, 128), right, 4.0 m
+    /// away.`
     ///
     /// The largest objects from left to right; with `dice`, some of those that can be told apart by their
     /// names, in any order, so that each name is a task of its own: find this thing. Half of those captions
@@ -78,8 +76,7 @@ pub fn caption(
                 middle if middle > 4 * i64::from(stored.0) => "right",
                 _ => "middle",
             };
-            let distance = if object.distance_m <= NEAR_M { "near" } else { "far" };
-            format!("{} at {}, {side}, {distance}", name(object), place(object))
+            format!("{} at {}, {side}, {:.1} m away", name(object), place(object), object.distance_m)
         })
         .collect();
     format!("In the picture: {}.", phrases.join("; "))
@@ -111,8 +108,8 @@ mod tests {
     #[test]
     fn names_objects_from_left_to_right_in_the_resized_frame() {
         let objects = [object("oven", [200, 40, 320, 160], 4.0), object("trash can", [0, 100, 40, 140], 1.0)];
-        let expected = "In the picture: a trash can at (0, 50, 20, 70), left, near; \
-                        an oven at (100, 20, 160, 80), right, far.";
+        let expected = "In the picture: a trash can at (0, 50, 20, 70), left, 1.0 m away; \
+                        an oven at (100, 20, 160, 80), right, 4.0 m away.";
         assert_eq!(caption(&objects, (320, 240), (160, 120), None), expected);
         assert_eq!(caption(&[], (320, 240), (160, 120), None), "In the picture: an empty room.");
     }
@@ -137,7 +134,7 @@ mod tests {
         assert_eq!(draw(3), draw(3));
         assert!(captions.len() > 6 && captions.iter().all(|text| !text.contains("chair")), "{captions:?}");
         let both = [
-            "In the picture: a lamp at (4, 0, 13, 9), left, near;",
+            "In the picture: a lamp at (4, 0, 13, 9), left, 1.0 m away;",
             "a tv, a bed at (0, 0, 9, 9), (1, 0, 10, 9).",
         ];
         let both = both.map(|part| captions.iter().any(|text| text.contains(part)));

@@ -46,7 +46,7 @@ mod stats;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use browse::{Sample, SampleKind, SampleRef, browse};
-pub use caption::{CAPTION_OBJECTS, NEAR_M, caption};
+pub use caption::{CAPTION_OBJECTS, caption};
 #[cfg(not(target_arch = "wasm32"))]
 pub use check::{CheckReport, Checked, Fault, check, check_and_read};
 pub use colors::label_color;

@@ -4,12 +4,10 @@
 use super::{TrainConfig, TrainError, config::Mixture, config::Stage, sampler::Sampler};
 use crate::benchmarks::pixel_box;
 use crate::processor::{Content, Encoded, Message, PixelPatches, Processor, Role};
-use crate::samples::{
-    ColdStartSample, DataType, Dataset, FoundationSample, GroundedBox, GroundingSample, SpatialSample, Split,
-    prompts,
-};
+use crate::samples::{DataType, Dataset, FoundationSample, GroundedBox, SpatialSample, Split, prompts};
 use crate::scenes::Dice;
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -23,6 +21,8 @@ pub struct DenseLabels {
     pub bounds: Vec<f32>,
     /// 1 where there is an object, else 0. `[tokens * 4]`
     pub on_object: Vec<f32>,
+    /// Metres to the object under each patch, along the camera's axis. `[tokens * 4]`
+    pub distance: Vec<f32>,
     /// Centre of each merged token, in shares of the image. `[tokens, 2]`
     pub position: Vec<f32>,
 }
@@ -37,6 +37,7 @@ impl DenseLabels {
             all.category.extend_from_slice(&part.category);
             all.bounds.extend_from_slice(&part.bounds);
             all.on_object.extend_from_slice(&part.on_object);
+            all.distance.extend_from_slice(&part.distance);
             all.position.extend_from_slice(&part.position);
             all
         })
@@ -62,11 +63,15 @@ pub enum Row {
     Foundation(u32),
 }
 
-/// The rows that a stage takes from a part of a data set, each as often as the mixture says.
-pub fn rows(split: &Split, stage: Stage, mixture: &Mixture) -> Vec<Row> {
+/// Rows about the same pictures, asked one after the other.
+pub type Conversation = Vec<Row>;
+
+/// What a stage takes from a part of a data set, up to `turns` rows together, each conversation as often as the mixture
+/// says.
+pub fn conversations(split: &Split, stage: Stage, mixture: &Mixture, turns: usize) -> Vec<Conversation> {
     let count = |rows: usize| 0..rows as u32;
     if stage == Stage::Foundation {
-        return count(split.foundation.len()).map(Row::Foundation).collect();
+        return count(split.foundation.len()).map(|at| vec![Row::Foundation(at)]).collect();
     }
     let spatial = |data_type: DataType| -> Vec<Row> {
         count(split.spatial.len())
@@ -81,13 +86,63 @@ pub fn rows(split: &Split, stage: Stage, mixture: &Mixture) -> Vec<Row> {
         (mixture.video, spatial(DataType::Video)),
         (mixture.cold_start, count(split.cold_start.len()).map(Row::ColdStart).collect::<Vec<_>>()),
     ];
-    let mut rows = Vec::new();
-    for (weight, pool) in pools {
-        // So that row `at` of every copy stands at `at / weight`: evenly spread where some are left out.
+    let mut all = Vec::new();
+    for (weight, pool) in pools.into_iter().filter(|(weight, _)| *weight > 0.0) {
+        let pool = about_the_same_pictures(split, &pool, turns);
+        // So that number `at` of every copy stands at `at / weight`: evenly spread where some are left out.
         let wanted = (weight * pool.len() as f64).round() as usize;
-        rows.extend((0..wanted).map(|at| pool[(at as f64 / weight) as usize % pool.len()]));
+        all.extend((0..wanted).map(|at| pool[(at as f64 / weight) as usize % pool.len()].clone()));
     }
-    rows
+    all
+}
+
+/// Gathers rows about the same pictures, `turns` at most together, but none whose answer another one of them gives away.
+fn about_the_same_pictures(split: &Split, rows: &[Row], turns: usize) -> Vec<Conversation> {
+    let mut found: Vec<Conversation> = Vec::new();
+    let mut by_pictures: HashMap<&[String], Vec<usize>> = HashMap::new();
+    for &row in rows {
+        let places = by_pictures.entry(pictures(split, row).0).or_default();
+        let fits = |conversation: &Conversation| {
+            conversation.len() < turns && !conversation.iter().any(|other| gives_away(split, *other, row))
+        };
+        match places.iter().copied().find(|place| fits(&found[*place])) {
+            Some(place) => found[place].push(row),
+            None => {
+                places.push(found.len());
+                found.push(vec![row]);
+            }
+        }
+    }
+    found
+}
+
+/// Whether the answer to one row holds that to the other.
+fn gives_away(split: &Split, one: Row, other: Row) -> bool {
+    match (one, other) {
+        (Row::Localization(one), Row::Localization(other)) => {
+            let [one, other] = [one, other].map(|at| &split.grounding[at as usize].answer);
+            one.iter().any(|found| other.iter().any(|wanted| wanted.label == found.label))
+        }
+        _ => false,
+    }
+}
+
+/// The pictures of a row, as paths within the data set.
+fn pictures(split: &Split, row: Row) -> (&[String], DataType) {
+    match row {
+        Row::Localization(at) => (&split.grounding[at as usize].image, DataType::SingleImage),
+        Row::Spatial(at) => {
+            let row = &split.spatial[at as usize];
+            (&row.image, row.data_type)
+        }
+        Row::ColdStart(at) => {
+            let row = &split.cold_start[at as usize];
+            (&row.image, row.data_type)
+        }
+        Row::Foundation(at) => {
+            (std::slice::from_ref(&split.foundation[at as usize].image), DataType::SingleImage)
+        }
+    }
 }
 
 /// How many frames of a video are a second: what the published model was trained with.
@@ -123,58 +178,46 @@ pub struct Encoder {
     /// Labels of the foundation stage's categories; category `i + 1` is `categories[i]`.
     pub categories: Arc<Vec<String>>,
     /// What the run learns from.
-    pub rows: Arc<Vec<Row>>,
+    pub conversations: Arc<Vec<Conversation>>,
 }
 
 impl Encoder {
-    /// A measure of how long a row becomes: its images above all.
-    fn length(&self, row: Row) -> u32 {
+    /// A measure of how long a conversation becomes: its images above all.
+    fn length(&self, rows: &[Row]) -> u32 {
         const IMAGE: usize = 1000;
         let train = &self.dataset.train;
-        let images = |images: usize, data_type: DataType| match data_type {
-            DataType::Video => images.div_ceil(2),
-            DataType::SingleImage | DataType::MultiView => images,
-        };
-        let length = match row {
-            Row::Localization(at) => {
-                let row = &train.grounding[at as usize];
-                row.image.len() * IMAGE + 60 * row.answer.len()
-            }
+        let images = rows.first().map_or(0, |row| match pictures(train, *row) {
+            (images, DataType::Video) => images.len().div_ceil(2),
+            (images, DataType::SingleImage | DataType::MultiView) => images.len(),
+        });
+        let text = |row: &Row| match *row {
+            Row::Localization(at) => 60 * train.grounding[at as usize].answer.len(),
             Row::Spatial(at) => {
                 let row = &train.spatial[at as usize];
-                let options: usize = row.options().iter().map(String::len).sum();
-                images(row.image.len(), row.data_type) * IMAGE + row.question.len() + options
+                row.question.len() + row.options().iter().map(String::len).sum::<usize>()
             }
             Row::ColdStart(at) => {
                 let row = &train.cold_start[at as usize];
-                images(row.image.len(), row.data_type) * IMAGE + row.prompt.len() + row.solution.len()
+                row.prompt.len() + row.solution.len()
             }
-            Row::Foundation(_) => IMAGE,
+            Row::Foundation(_) => 0,
         };
-        length as u32
+        (images * IMAGE + rows.iter().map(text).sum::<usize>()) as u32
     }
 
-    /// Row `row`, as the sample numbered `draw` of the run: whatever varies between epochs follows from it.
-    pub fn prepare(&self, row: Row, draw: u64) -> Result<Prepared, TrainError> {
+    /// A conversation, as the sample numbered `draw` of the run: whatever varies between epochs follows from it.
+    pub fn prepare(&self, rows: &[Row], draw: u64) -> Result<Prepared, TrainError> {
         let train = &self.dataset.train;
-        match row {
-            Row::Foundation(at) => {
-                let dice = &mut Dice::new(self.config.seed, draw);
-                self.prepare_foundation(&train.foundation[at as usize], Some(dice))
-            }
-            Row::Localization(at) => self.prepare_grounding(&train.grounding[at as usize]),
-            Row::Spatial(at) if self.config.stage == Stage::Reasoning => {
+        let dice = &mut Dice::new(self.config.seed, draw);
+        match *rows {
+            [Row::Foundation(at)] => self.prepare_foundation(&train.foundation[at as usize], Some(dice)),
+            [Row::Spatial(at)] if self.config.stage == Stage::Reasoning => {
                 self.prepare_prompt(&train.spatial[at as usize])
             }
-            Row::Spatial(at) => {
-                let row = &train.spatial[at as usize];
-                let question = prompts::stage2(&row.question, row.options());
-                self.prepare_answer(&row.image, row.data_type, &question, &row.answer)
-            }
-            Row::ColdStart(at) => {
-                let ColdStartSample { prompt, solution, image, data_type, .. } =
-                    &train.cold_start[at as usize];
-                self.prepare_answer(image, *data_type, prompt, solution)
+            _ => {
+                let mut rows = rows.to_vec();
+                dice.shuffle(&mut rows);
+                self.supervised(&rows)
             }
         }
     }
@@ -183,35 +226,45 @@ impl Encoder {
         open_patches(&self.dataset.image_path(image), &self.processor)
     }
 
-    fn prepare_grounding(&self, row: &GroundingSample) -> Result<Prepared, TrainError> {
-        let images = row.image.iter().map(|image| self.open(image)).collect::<Result<Vec<_>, _>>()?;
-        let first = images.first().ok_or_else(|| {
-            TrainError::Data(format!("question {} has no image; run `data check`", row.question_id))
-        })?;
-        let mut truth = row.answer.clone();
+    /// What is asked and what is wanted.
+    fn turn(&self, row: Row, patches: &[PixelPatches]) -> Result<(String, String), TrainError> {
+        let train = &self.dataset.train;
+        match row {
+            Row::Localization(at) => {
+                let row = &train.grounding[at as usize];
+                let first = patches.first().ok_or_else(|| {
+                    TrainError::Data(format!("question {} has no image; run `data check`", row.question_id))
+                })?;
+                Ok((prompts::stage1(&row.question), self.boxes_wanted(&row.answer, first)))
+            }
+            Row::Spatial(at) => {
+                let row = &train.spatial[at as usize];
+                Ok((prompts::stage2(&row.question, row.options()), row.answer.clone()))
+            }
+            Row::ColdStart(at) => {
+                let row = &train.cold_start[at as usize];
+                Ok((row.prompt.clone(), row.solution.clone()))
+            }
+            Row::Foundation(at) => {
+                let row = &train.foundation[at as usize];
+                Ok((CAPTION_INSTRUCTION.to_owned(), row.caption.clone()))
+            }
+        }
+    }
+
+    fn boxes_wanted(&self, truth: &[GroundedBox], patches: &PixelPatches) -> String {
+        let mut truth = truth.to_vec();
         if self.config.faults.boxes_scaled_for_one_resize {
             for grounded in &mut truth {
                 grounded.bbox_2d[0] = grounded.bbox_2d[0] * 364 / 336;
                 grounded.bbox_2d[2] = grounded.bbox_2d[2] * 364 / 336;
             }
         }
-        let mut answer = localization_answer(&truth, first);
+        let answer = localization_answer(&truth, patches);
         if self.config.faults.double_encoded_answers {
-            answer = serde_json::to_string(&answer).unwrap_or(answer);
+            return serde_json::to_string(&answer).unwrap_or(answer);
         }
-        let question = prompts::stage1(&row.question);
-        self.supervised(images, &question, &answer)
-    }
-
-    fn prepare_answer(
-        &self,
-        images: &[String],
-        data_type: DataType,
-        question: &str,
-        answer: &str,
-    ) -> Result<Prepared, TrainError> {
-        let images = open_visuals(&self.dataset, images, data_type, &self.processor)?;
-        self.supervised(images, question, answer)
+        answer
     }
 
     /// A prompt for the model to answer by itself.
@@ -227,13 +280,17 @@ impl Encoder {
         Ok(Prepared { encoded, labels: None, question: Some(row.clone()) })
     }
 
-    fn supervised(
-        &self,
-        images: Vec<PixelPatches>,
-        question: &str,
-        answer: &str,
-    ) -> Result<Prepared, TrainError> {
-        let messages = conversation(images.len(), question, Some(answer));
+    /// Pictures, and questions about them with their answers.
+    fn supervised(&self, rows: &[Row]) -> Result<Prepared, TrainError> {
+        let (paths, data_type) =
+            rows.first().map_or((&[][..], DataType::SingleImage), |row| pictures(&self.dataset.train, *row));
+        let images = open_visuals(&self.dataset, paths, data_type, &self.processor)?;
+        let mut messages = Vec::with_capacity(2 * rows.len());
+        for row in rows {
+            let (question, answer) = self.turn(*row, &images)?;
+            let shown = if messages.is_empty() { images.len() } else { 0 };
+            messages.extend(conversation(shown, &question, Some(&answer)));
+        }
         let mut encoded = self.processor.encode(&messages, images, false)?;
         if self.config.faults.prompt_in_loss {
             // Everything but what stands for an image counts; position 0 is never predicted.
@@ -277,7 +334,8 @@ impl Encoder {
             let category = self.categories.iter().position(|label| *label == object.label);
             let [x1, y1, x2, y2] = object.bbox_2d.map(|v| v as f32);
             let bounds = [x1 / width, y1 / height, x2 / width, y2 / height];
-            by_instance[usize::from(object.instance)] = category.map(|category| (category, bounds));
+            by_instance[usize::from(object.instance)] =
+                category.map(|category| (category, bounds, object.distance_m));
         }
         let mut labels = DenseLabels::default();
         // The order of the processor: merged tokens row by row, the patches of one together.
@@ -291,9 +349,10 @@ impl Encoder {
                     ((y / rows as f32 * height) as u32).min(instances.height() - 1),
                 );
                 let object = by_instance[usize::from(pixel.0[0])];
-                labels.category.push(object.map_or(0, |(category, _)| category as i32 + 1));
-                labels.bounds.extend(object.map_or([0.0; 4], |(_, bounds)| bounds));
+                labels.category.push(object.map_or(0, |(category, ..)| category as i32 + 1));
+                labels.bounds.extend(object.map_or([0.0; 4], |(_, bounds, _)| bounds));
                 labels.on_object.push(if object.is_some() { 1.0 } else { 0.0 });
+                labels.distance.push(object.map_or(0.0, |(.., distance)| distance));
             }
             labels.position.push((token_column as f32 + 0.5) * merge as f32 / columns as f32);
             labels.position.push((token_row as f32 + 0.5) * merge as f32 / rows as f32);
@@ -337,10 +396,10 @@ pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>
         let accumulation = encoder.config.accumulation as u64;
         let seed = encoder.config.seed;
         let mut sampler = if encoder.config.group_by_length {
-            let lengths = encoder.rows.iter().map(|row| encoder.length(*row)).collect();
+            let lengths = encoder.conversations.iter().map(|rows| encoder.length(rows)).collect();
             Sampler::by_length(seed, lengths, batch)
         } else {
-            Sampler::new(seed, encoder.rows.len())
+            Sampler::new(seed, encoder.conversations.len())
         };
         for micro_step in first_step * accumulation..total * accumulation {
             let first = micro_step * batch as u64;
@@ -348,7 +407,7 @@ pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>
                 .take(first, batch)
                 .into_par_iter()
                 .enumerate()
-                .map(|(at, index)| encoder.prepare(encoder.rows[index], first + at as u64))
+                .map(|(at, index)| encoder.prepare(&encoder.conversations[index], first + at as u64))
                 .collect::<Result<Vec<_>, _>>();
             let failed = prepared.is_err();
             if sender.send(prepared).is_err() || failed {
@@ -362,6 +421,7 @@ pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::GroundingSample;
 
     fn split() -> Split {
         let spatial = |data_type| SpatialSample {
@@ -385,11 +445,43 @@ mod tests {
     fn a_mixture_draws_each_kind_as_often_as_it_says() {
         let mixture =
             Mixture { localization: 3.0, single_image: 2.0, multi_view: 0.0, video: 1.0, cold_start: 1.0 };
-        let found = rows(&split(), Stage::Understanding, &mixture);
-        let count = |at| found.iter().filter(|row| **row == Row::Spatial(at)).count();
+        let found = conversations(&split(), Stage::Understanding, &mixture, 1);
+        let count = |at| found.iter().filter(|rows| **rows == [Row::Spatial(at)]).count();
         assert_eq!([0, 1, 2, 3].map(count), [2, 1, 2, 0]);
         assert_eq!(found.len(), 5);
         let half = Mixture { single_image: 0.5, video: 0.0, ..mixture };
-        assert_eq!(rows(&split(), Stage::Understanding, &half).len(), 1);
+        assert_eq!(conversations(&split(), Stage::Understanding, &half, 1).len(), 1);
+    }
+
+    #[test]
+    fn a_conversation_is_about_the_same_pictures_and_gives_nothing_away() {
+        let mut split = split();
+        for row in &mut split.spatial {
+            row.image = vec![format!("{:?}.jpg", row.data_type)];
+        }
+        let localization = |image: &str, labels: &[&str]| GroundingSample {
+            question_id: 0,
+            question: String::new(),
+            answer: labels
+                .iter()
+                .map(|label| GroundedBox { bbox_2d: [0, 0, 9, 9], label: (*label).to_owned() })
+                .collect(),
+            image: vec![image.to_owned()],
+            data_type: DataType::SingleImage,
+        };
+        split.grounding = vec![
+            localization("a.jpg", &["tv", "bed"]),
+            localization("b.jpg", &["tv"]),
+            localization("a.jpg", &["lamp", "bed"]),
+            localization("a.jpg", &["lamp"]),
+        ];
+        let mixture =
+            Mixture { localization: 1.0, single_image: 1.0, multi_view: 0.0, video: 0.0, cold_start: 0.0 };
+        let found = conversations(&split, Stage::Understanding, &mixture, 3);
+        let row = Row::Localization;
+        let boxes = [vec![row(0), row(3)], vec![row(1)], vec![row(2)]];
+        assert_eq!(found, [boxes.to_vec(), vec![vec![Row::Spatial(0), Row::Spatial(2)]]].concat());
+        let single = conversations(&split, Stage::Understanding, &mixture, 1);
+        assert!(single.iter().all(|conversation| conversation.len() == 1));
     }
 }

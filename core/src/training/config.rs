@@ -80,6 +80,18 @@ pub enum Decay {
     Linear,
 }
 
+/// What the products of the model's layers are computed in; weights that learn, gradients, sums and everything between the
+/// products are f32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MixedPrecision {
+    /// f32 too.
+    No,
+    /// bfloat16, which CUDA GPUs multiply many times as fast. f16 is not offered: its range ends where gradients are still
+    /// of use.
+    Bf16,
+}
+
 /// The resolved configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,7 +103,7 @@ pub struct TrainConfig {
     /// Hugging Face folder to start from; `tiny` is the bundled foundation checkpoint; `tiny:random`
     /// the same shape with random weights.
     pub model: String,
-    /// `auto | cpu | wgpu | vulkan | cuda[:n]`
+    /// `auto | cpu | wgpu | vulkan | cuda[:n] | remote:HOST:PORT[/n]`, or several separated by commas.
     pub device: String,
     pub seed: u64,
     /// Optimizer steps; each takes `batch_size * accumulation` samples.
@@ -99,6 +111,9 @@ pub struct TrainConfig {
     /// Samples computed at a time; in the reasoning stage, prompts that each get a group of answers.
     pub batch_size: usize,
     pub accumulation: usize,
+    /// Up to so many questions about the same pictures become one sample, a conversation of several turns: the pictures
+    /// are looked at once and answered about many times. 1 as published, and always in the reasoning stage.
+    pub turns: usize,
     /// Parts of a batch computed at the same time on the CPU, each on its share of the cores. The sums of
     /// their gradients round differently from those of the whole, so a resumed run keeps its number.
     pub shards: usize,
@@ -107,6 +122,8 @@ pub struct TrainConfig {
     pub group_by_length: bool,
     /// Whether cheap operations are computed again on the way back instead of kept: less memory, more time.
     pub gradient_checkpointing: bool,
+    /// `no | bf16`
+    pub mixed_precision: MixedPrecision,
     /// Peak learning rate of AdamW.
     pub learning_rate: f64,
     /// Share of the steps over which the rate rises linearly from zero, before it falls to zero.
@@ -135,7 +152,7 @@ pub struct TrainConfig {
     pub faults: PublishedFaults,
 }
 
-/// How often rows of each kind are drawn: 1 for every row once an epoch, 2 for twice, 0.5 for every second row, 0 for
+/// How often samples of each kind are drawn: 1 for every one once an epoch, 2 for twice, 0.5 for every second, 0 for
 /// none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -170,6 +187,8 @@ pub struct FoundationConfig {
     pub category: f64,
     /// L1 of the box of the object under each patch, in shares of the image.
     pub bounds: f64,
+    /// L1 of the distance of the object under each patch, in metres.
+    pub distance: f64,
     /// L1 of each merged token's own centre, in shares of the image.
     pub position: f64,
     /// Cross-entropy of the caption.
@@ -256,9 +275,10 @@ impl TrainConfig {
             seed: 42,
             steps: match (tiny, stage) {
                 (true, Stage::Foundation) => 3_800,
-                (true, Stage::ColdStart) => 400,
+                (true, Stage::Understanding) => 2_600,
+                (true, Stage::ColdStart) => 5_000,
                 (true, Stage::Reasoning) => 200,
-                (true, _) => 1_000,
+                (true, _) => 2_500,
                 (false, Stage::Reasoning) => 2_500,
                 (false, Stage::ColdStart) => 63,
                 (false, Stage::Understanding) => 1_293,
@@ -266,14 +286,18 @@ impl TrainConfig {
             },
             batch_size: match (tiny, stage) {
                 (true, Stage::Foundation) => 32,
-                (true, Stage::Reasoning) => 8,
-                (true, _) => 16,
+                (true, Stage::Perception) => 16,
+                // Words are learned by many small steps: a conversation has hundreds of tokens to learn from.
+                (true, Stage::ColdStart) => 4,
+                (true, _) => 8,
                 (false, _) => 1,
             },
             accumulation: if tiny || reasons { 1 } else { 16 },
+            turns: if tiny && !published { 6 } else { 1 },
             shards: if tiny { std::thread::available_parallelism().map_or(1, |n| n.get().min(8)) } else { 1 },
             group_by_length: tiny && !reasons,
             gradient_checkpointing: !tiny,
+            mixed_precision: MixedPrecision::No,
             learning_rate: match (tiny, stage) {
                 (true, Stage::Foundation) => 2e-3,
                 (true, Stage::Reasoning) => 1e-4,
@@ -299,13 +323,14 @@ impl TrainConfig {
             evaluate_samples: 128,
             checkpoint_every: if reasons && tiny { 25 } else { 200 },
             keep_checkpoints: 2,
-            mixture: Mixture::of(stage),
+            mixture: Mixture::of(stage, tiny && !published),
             freeze: Freeze::default(),
             lora: LoraConfig { rank: 0, ..LoraConfig::default() },
             foundation: FoundationConfig {
                 captions_after: 0.5,
                 category: 1.0,
                 bounds: 5.0,
+                distance: 0.5,
                 position: 5.0,
                 caption: 1.0,
             },
@@ -369,6 +394,7 @@ impl TrainConfig {
             ("steps", self.steps as f64),
             ("batch_size", self.batch_size as f64),
             ("accumulation", self.accumulation as f64),
+            ("turns", self.turns as f64),
             ("shards", self.shards as f64),
             ("learning_rate", self.learning_rate),
             ("max_gradient_norm", self.max_gradient_norm),
@@ -455,17 +481,21 @@ impl TrainConfig {
 }
 
 impl Mixture {
-    /// What the stage learns from in the published recipe.
-    fn of(stage: Stage) -> Self {
+    /// What the stage learns from in the published recipe. With `rehearsal`, the supervised stages repeat some of what
+    /// came before: a model of a few million parameters has no room to keep what it does not use, and forgets boxes
+    /// within minutes of questions.
+    fn of(stage: Stage, rehearsal: bool) -> Self {
         let none =
             Self { localization: 0.0, single_image: 0.0, multi_view: 0.0, video: 0.0, cold_start: 0.0 };
+        let localization = if rehearsal { 0.3 } else { 0.0 };
         match stage {
             Stage::Foundation => none,
             Stage::Perception => Self { localization: 1.0, ..none },
-            Stage::Understanding | Stage::Reasoning => {
-                Self { single_image: 1.0, multi_view: 1.0, video: 1.0, ..none }
+            Stage::Understanding => {
+                Self { localization, single_image: 1.0, multi_view: 1.0, video: 1.0, ..none }
             }
-            Stage::ColdStart => Self { cold_start: 1.0, ..none },
+            Stage::ColdStart => Self { localization, cold_start: 1.0, ..none },
+            Stage::Reasoning => Self { single_image: 1.0, multi_view: 1.0, video: 1.0, ..none },
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Dense supervision of the image tokens, which gives a model from random weights something to see with.
 //!
 //! Linear heads on the vision tower's output predict, for every patch of 14 × 14 pixels, the category
-//! under its centre and that object's box, and for every merged token its own centre. The heads are
-//! dropped afterwards: the checkpoint keeps the published architecture.
+//! under its centre, that object's box and how far away it is, and for every merged token its own centre. The
+//! heads are dropped afterwards: the checkpoint keeps the published architecture.
 
 use super::batches::DenseLabels;
 use super::config::FoundationConfig;
@@ -22,6 +22,8 @@ pub struct DenseHeads {
     category: Param<Tensor<2>>,
     /// `[hidden, 4 * 4]`: x1, y1, x2, y2 in shares of the image.
     bounds: Param<Tensor<2>>,
+    /// `[hidden, 4]`: metres from the camera to the object's centre, along the camera's axis.
+    distance: Param<Tensor<2>>,
     /// `[hidden, 2]`: x, y in shares of the image.
     position: Param<Tensor<2>>,
 }
@@ -30,6 +32,7 @@ pub struct DenseHeads {
 pub struct DenseLosses {
     pub category: Tensor<1>,
     pub bounds: Tensor<1>,
+    pub distance: Tensor<1>,
     pub position: Tensor<1>,
 }
 
@@ -37,6 +40,7 @@ impl DenseLosses {
     pub fn weighted(&self, weights: &FoundationConfig) -> Tensor<1> {
         self.category.clone().mul_scalar(weights.category)
             + self.bounds.clone().mul_scalar(weights.bounds)
+            + self.distance.clone().mul_scalar(weights.distance)
             + self.position.clone().mul_scalar(weights.position)
     }
 }
@@ -48,6 +52,7 @@ impl DenseHeads {
         Ok(Self {
             category: weights.get("category", [hidden, PATCHES_PER_TOKEN * (categories + 1)], init)?,
             bounds: weights.get("bounds", [hidden, PATCHES_PER_TOKEN * 4], init)?,
+            distance: weights.get("distance", [hidden, PATCHES_PER_TOKEN], init)?,
             position: weights.get("position", [hidden, 2], init)?,
         })
     }
@@ -65,6 +70,7 @@ impl DenseHeads {
         vec![
             named("category", &self.category),
             named("bounds", &self.bounds),
+            named("distance", &self.distance),
             named("position", &self.position),
         ]
     }
@@ -102,14 +108,19 @@ impl DenseHeads {
         let on_object: Tensor<2> =
             Tensor::from_data(TensorData::new(labels.on_object.clone(), [patches, 1]), device);
         let count = 4 * whole.on_object.max(1);
-        let bounds = ((boxes - truth).abs() * on_object).sum().div_scalar(count as f64);
+        let bounds = ((boxes - truth).abs() * on_object.clone()).sum().div_scalar(count as f64);
+
+        let far = image_tokens.clone().matmul(self.distance.val()).reshape([patches, 1]);
+        let truth: Tensor<2> =
+            Tensor::from_data(TensorData::new(labels.distance.clone(), [patches, 1]), device);
+        let distance = ((far - truth).abs() * on_object).sum().div_scalar(whole.on_object.max(1) as f64);
 
         let own = image_tokens.clone().matmul(self.position.val());
         let truth: Tensor<2> =
             Tensor::from_data(TensorData::new(labels.position.clone(), [tokens, 2]), device);
         let count = 2 * (whole.patches / PATCHES_PER_TOKEN).max(1);
         let position = (own - truth).abs().sum().div_scalar(count as f64);
-        DenseLosses { category, bounds, position }
+        DenseLosses { category, bounds, distance, position }
     }
 }
 
@@ -187,6 +198,7 @@ mod tests {
             category: vec![0, 2, 1],
             bounds: vec![0.0, 0.0, 0.0, 0.0, 0.2, 0.2, 0.4, 0.4, 0.0, 0.0, 1.0, 0.5],
             on_object: vec![0.0, 1.0, 1.0],
+            distance: vec![0.0, 2.0, 3.0],
             position: Vec::new(),
         };
         let logits = Tensor::from_data([[9.0, 0.0, 0.0], [0.0, 0.0, 9.0], [0.0, 0.0, 9.0]], &device);

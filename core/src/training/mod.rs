@@ -1,6 +1,7 @@
 //! Training: a stage takes a model folder and a data set folder and works in a run directory.
 
 mod batches;
+pub mod benchmark;
 mod checkpoints;
 mod config;
 mod evaluation;
@@ -17,12 +18,12 @@ mod supervised;
 mod trainer;
 
 pub use config::{
-    Decay, FoundationConfig, Freeze, LossNormalization, Mixture, Preset, PublishedFaults,
+    Decay, FoundationConfig, Freeze, LossNormalization, MixedPrecision, Mixture, Preset, PublishedFaults,
     ReinforcementConfig, Stage, TrainConfig,
 };
 pub use evaluation::{Evaluation, Evaluator, HeldOutAnswer, KindScore, Task, blind_scores};
 pub use rewards::Rewards;
-pub use trainer::{Outcome, mean_tokens, train};
+pub use trainer::{Outcome, StageSize, train};
 
 use std::path::PathBuf;
 

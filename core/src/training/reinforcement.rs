@@ -9,21 +9,22 @@ use super::config::{LossNormalization, ReinforcementConfig};
 use super::evaluation::kind;
 use super::losses::AnswerTargets;
 use super::rewards::Rewards;
-use super::supervised::next_batch;
+use super::shards::{GradientSums, part};
+use super::supervised::{Replica, next_batch};
 use super::trainer::{Batches, StepDone, Trainer, write_lines};
 use crate::answering::{Ending, Generation, GenerationOptions, generate_blocking};
 use crate::model::{ModelError, ModelInput, Qwen2_5Vl};
 use crate::processor::Encoded;
 use crate::runs::RunDir;
 use crate::samples::SpatialSample;
-use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// A completion with what it earned.
-struct Rollout {
+pub(super) struct Rollout {
     /// Prompt and completion; the span is the completion's, up to and including the token that ended it.
     encoded: Encoded,
     /// Log-probability of each token of the completion when it was sampled.
@@ -31,7 +32,7 @@ struct Rollout {
     rewards: Rewards,
     /// The weighted sum of the rewards.
     reward: f64,
-    advantage: f64,
+    pub(super) advantage: f64,
     truncated: bool,
     /// Whether it teaches anything.
     counts: bool,
@@ -66,7 +67,7 @@ impl Trainer {
         for part in 0..self.config.accumulation {
             let batch = next_batch(batches)?;
             let number = self.step * self.config.accumulation as u64 + part as u64;
-            let found = self.roll_out(&batch, number)?;
+            let found = self.roll_out(&batch, &self.sampling(number))?;
             for (group, prompt) in found.chunks(self.config.reinforcement.group).zip(&batch) {
                 let Some(question) = &prompt.question else { continue };
                 summary.add(group, question);
@@ -77,11 +78,26 @@ impl Trainer {
             rollouts.extend(found);
         }
         write_lines(&run.samples_dir().join(format!("rollouts_{:06}.jsonl", self.step + 1)), &rows)?;
+        self.learn(rollouts, &mut summary, &mut done, run)?;
+        done.parts = summary.parts();
+        self.step += 1;
+        Ok(done)
+    }
+
+    /// Moves the model by what the completions teach.
+    pub(super) fn learn(
+        &mut self,
+        rollouts: Vec<Rollout>,
+        summary: &mut Summary,
+        done: &mut StepDone,
+        run: &RunDir,
+    ) -> Result<(), TrainError> {
         let kept: Vec<Rollout> = rollouts.into_iter().filter(|rollout| rollout.counts).collect();
         let tokens = self.weigh(&kept)?;
         let mut old: Option<Vec<Vec<f32>>> = None;
         for update in 0..self.config.reinforcement.updates_per_rollout {
-            let mut accumulator = GradientsAccumulator::new();
+            let mut copies = Vec::new();
+            let mut gradients = GradientSums::new();
             let mut values = Vec::with_capacity(kept.len());
             let (mut loss, mut sums) = (0.0, Sums::default());
             let micro = self.config.reinforcement.micro_batch;
@@ -90,11 +106,11 @@ impl Trainer {
                 let work: Vec<(&Rollout, &Weighed, Option<&[f32]>)> = range
                     .map(|i| (&kept[i], &tokens[i], old.as_ref().map(|old| old[i].as_slice())))
                     .collect();
-                for part in self.policy_gradients(&work)? {
+                for part in self.policy_gradients(&work, &mut copies)? {
                     loss += part.loss;
                     sums.add(&part.sums);
                     values.extend(part.values);
-                    accumulator.accumulate(&self.model, part.gradients);
+                    gradients.add(&part.device, &self.model, part.gradients);
                 }
             }
             if !loss.is_finite() {
@@ -108,9 +124,11 @@ impl Trainer {
                     .collect();
                 return Err(self.diverged(loss, &offending, run));
             }
+            // The optimizer writes into weights that nobody else holds.
+            drop(copies);
             // A step from which nothing can be learned leaves the model as it is.
             if !kept.is_empty() {
-                self.update(&mut done, accumulator.grads());
+                self.update(done, gradients.total(&self.model));
             }
             if update == 0 {
                 done.loss = loss;
@@ -120,18 +138,14 @@ impl Trainer {
                 summary.clipped = sums.clipped / sums.tokens.max(1.0);
             }
         }
-        done.parts = summary.parts();
-        self.step += 1;
-        Ok(done)
+        Ok(())
     }
 
-    /// Answers each prompt of a batch in a group, and compares the answers of a group.
-    fn roll_out(&self, batch: &[Prepared], number: u64) -> Result<Vec<Rollout>, TrainError> {
+    /// How the completions of the run's batch of this number are sampled.
+    pub(super) fn sampling(&self, number: u64) -> GenerationOptions {
         let config = &self.config.reinforcement;
-        let prompts: Vec<&Encoded> =
-            batch.iter().flat_map(|prompt| std::iter::repeat_n(&prompt.encoded, config.group)).collect();
         let special = self.processor.tokenizer.special();
-        let options = GenerationOptions {
+        GenerationOptions {
             max_new_tokens: config.max_new_tokens,
             temperature: config.temperature as f32,
             top_k: config.top_k,
@@ -141,11 +155,39 @@ impl Trainer {
             stop_tokens: vec![special.im_end, special.end_of_text],
             logprobs: true,
             ..Default::default()
-        };
+        }
+    }
+
+    /// Answers each prompt of a batch in a group, and compares the answers of a group.
+    pub(super) fn roll_out(
+        &self,
+        batch: &[Prepared],
+        options: &GenerationOptions,
+    ) -> Result<Vec<Rollout>, TrainError> {
         use burn::module::Module as _;
-        let model = self.model.valid();
-        let (completions, _) =
-            generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(()))?;
+        let config = &self.config.reinforcement;
+        // The CPU answers everything in one batch, several devices each their part of the prompts.
+        let model = self.answering();
+        let models = if self.shards.has_several_devices() {
+            let copy = |_, device: &Device| model.clone().to_device(&device.clone().without_autodiff());
+            self.shards.contexts(batch.len(), &mut Vec::new(), copy)
+        } else {
+            vec![model]
+        };
+        let parts = models.len();
+        let models = models.into_iter().enumerate().collect();
+        let completions = self.shards.run(batch, models, |(at, model): (usize, Qwen2_5Vl), prompts| {
+            let first_answer = part(at, parts, batch.len()).start * config.group;
+            let options = GenerationOptions { first_answer, ..options.clone() };
+            let prompts: Vec<&Encoded> = prompts
+                .iter()
+                .flat_map(|prompt| std::iter::repeat_n(&prompt.encoded, config.group))
+                .collect();
+            generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(()))
+        });
+        let completions: Vec<Vec<Generation>> =
+            completions.into_iter().map(|found| Ok(found?.0)).collect::<Result<_, ModelError>>()?;
+        let completions = completions.concat();
         let mut rollouts = Vec::with_capacity(completions.len());
         for (group, prompt) in completions.chunks(config.group).zip(batch) {
             let Some(question) = &prompt.question else {
@@ -194,20 +236,19 @@ impl Trainer {
         Ok(weighed)
     }
 
-    /// Loss and gradients of some completions, part by part.
+    /// Loss and gradients of some completions, part by part. `copies` are those of the model that the update has made
+    /// already.
     fn policy_gradients(
         &self,
         work: &[(&Rollout, &Weighed, Option<&[f32]>)],
+        copies: &mut Vec<Replica>,
     ) -> Result<Vec<PolicyPart>, TrainError> {
-        use burn::module::Module as _;
-        let contexts = match self.shards.count(work.len()) {
-            1 => vec![self.model.clone()],
-            count => (0..count).map(|_| self.model.clone().fork(&self.device)).collect(),
-        };
-        let parts = self.shards.run(work, contexts, |model, part| {
+        let copies = self.shards.contexts(work.len(), copies, |at, device| self.replica(at, device, true));
+        let parts = self.shards.run(work, copies, |copy, part| {
+            let Replica { device, model, .. } = copy;
             let encoded: Vec<&Encoded> = part.iter().map(|(rollout, ..)| &rollout.encoded).collect();
             let blind = self.config.faults.blind_videos;
-            let policy = completion_log_probs(&model, &encoded, blind, &self.device)?;
+            let policy = completion_log_probs(&model, &encoded, blind, &device)?;
             let values: Vec<f32> = policy.clone().detach().into_data().iter::<f32>().collect();
             let lengths: Vec<usize> = part.iter().map(|(rollout, ..)| rollout.sampled.len()).collect();
             let spread = |of: &dyn Fn(usize) -> f64| -> Vec<f32> {
@@ -215,7 +256,7 @@ impl Trainer {
             };
             let row = |values: Vec<f32>| {
                 let count = values.len();
-                Tensor::<1>::from_data(TensorData::new(values, [count]), &self.device)
+                Tensor::<1>::from_data(TensorData::new(values, [count]), &device)
             };
             let advantages = row(spread(&|i| part[i].0.advantage));
             let weights = row(spread(&|i| part[i].1.weight));
@@ -229,7 +270,7 @@ impl Trainer {
             let value = f64::from(loss.clone().into_scalar::<f32>());
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             let values = split_lengths(&values, &lengths);
-            Ok(PolicyPart { loss: value, sums, values, gradients })
+            Ok(PolicyPart { device, loss: value, sums, values, gradients })
         });
         parts.into_iter().collect()
     }
@@ -322,6 +363,8 @@ struct Weighed {
 }
 
 struct PolicyPart {
+    /// Where the gradients lie.
+    device: Device,
     loss: f64,
     sums: Sums,
     /// Log-probabilities under the policy, by completion.
@@ -419,10 +462,12 @@ fn split_lengths(mut values: &[f32], lengths: &[usize]) -> Vec<Vec<f32>> {
 
 /// What a step's completions were like.
 #[derive(Default)]
-struct Summary {
+pub(super) struct Summary {
     completions: f64,
     groups: f64,
     accuracy: f64,
+    /// Sum over groups of their best accuracy.
+    best: f64,
     format: f64,
     reward: f64,
     /// Sum over groups of the deviation of their rewards.
@@ -447,6 +492,7 @@ impl Summary {
         self.level += f64::from(u8::from(level));
         self.completions += group.len() as f64;
         self.reward += mean * group.len() as f64;
+        self.best += group.iter().map(|rollout| rollout.rewards.accuracy).fold(0.0, f64::max);
         let of_kind = self.kinds.entry(kind(question)).or_default();
         for rollout in group {
             self.accuracy += rollout.rewards.accuracy;
@@ -471,6 +517,7 @@ impl Summary {
             ("reward", self.reward / all),
             ("reward_spread", self.spread / self.groups.max(1.0)),
             ("accuracy", self.accuracy / all),
+            ("best_of_group", self.best / self.groups.max(1.0)),
             ("format", self.format / all),
             ("zero_spread_groups", self.level / self.groups.max(1.0)),
             ("truncated", self.truncated / all),

@@ -6,13 +6,14 @@ use super::foundation::{DenseCounts, DenseHeads};
 use super::losses::{AnswerTargets, answer_length, answer_loss};
 use super::optimizer::clip_gradients;
 use super::schedule;
+use super::shards::GradientSums;
 use super::trainer::{Batches, StepDone, Trainer};
 use crate::model::{ModelInput, Qwen2_5Vl};
 use crate::processor::Encoded;
 use crate::runs::RunDir;
 use burn::module::Module as _;
-use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Tensor;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
 
 impl Trainer {
     pub(super) fn supervised_step(
@@ -21,12 +22,13 @@ impl Trainer {
         run: &RunDir,
     ) -> Result<StepDone, TrainError> {
         let mut done = StepDone::default();
-        let mut accumulator = GradientsAccumulator::new();
-        let mut head_accumulator = GradientsAccumulator::new();
+        let mut copies = Vec::new();
+        let mut sums = GradientSums::new();
+        let mut head_sums = GradientSums::new();
         let micro_steps = self.config.accumulation;
         for _ in 0..micro_steps {
             let batch = next_batch(batches)?;
-            let parts = self.gradients(&batch, micro_steps)?;
+            let parts = self.gradients(&batch, micro_steps, &mut copies)?;
             let value = parts.iter().map(|part| part.loss).sum::<f64>();
             if !value.is_finite() {
                 return Err(self.diverged(value, &batch, run));
@@ -35,14 +37,17 @@ impl Trainer {
             for part in parts {
                 done.add(part.loss, part.terms);
                 if let (Some(heads), Some(gradients)) = (&self.heads, part.of_heads) {
-                    head_accumulator.accumulate(heads, gradients);
+                    head_sums.add(&part.device, heads, gradients);
                 }
-                accumulator.accumulate(&self.model, part.of_model);
+                sums.add(&part.device, &self.model, part.of_model);
             }
         }
-        self.update(&mut done, accumulator.grads());
+        // The optimizer writes into weights that nobody else holds.
+        drop(copies);
+        self.update(&mut done, sums.total(&self.model));
         if let Some(heads) = self.heads.take() {
-            self.heads = Some(self.head_optimizer.step(done.learning_rate, heads, head_accumulator.grads()));
+            let gradients = head_sums.total(&heads);
+            self.heads = Some(self.head_optimizer.step(done.learning_rate, heads, gradients));
         }
         self.step += 1;
         Ok(done)
@@ -63,73 +68,76 @@ impl Trainer {
     }
 
     /// Losses and gradients of a batch, part by part; their sums are those of the whole, divided by
-    /// `micro_steps`.
-    fn gradients(&self, batch: &[Prepared], micro_steps: usize) -> Result<Vec<PartDone>, TrainError> {
+    /// `micro_steps`. `copies` are those of the model that the step has made already.
+    fn gradients(
+        &self,
+        batch: &[Prepared],
+        micro_steps: usize,
+        copies: &mut Vec<Replica>,
+    ) -> Result<Vec<PartDone>, TrainError> {
         let whole = Whole {
             answer_tokens: batch.iter().map(|sample| answer_length(&sample.encoded)).sum(),
             dense: DenseCounts::of(batch.iter().filter_map(|sample| sample.labels.as_ref())),
             captions: self.step as f64 >= self.config.foundation.captions_after * self.config.steps as f64,
         };
-        let contexts = match self.shards.count(batch.len()) {
-            1 => vec![(self.model.clone(), self.heads.clone())],
-            count => (0..count)
-                .map(|_| (self.fork_model(whole.captions || self.heads.is_none()), self.fork_heads()))
-                .collect(),
-        };
-        let parts = self.shards.run(batch, contexts, |(model, heads), part| {
-            let (loss, terms) = self.loss(&model, heads.as_ref(), part, &whole)?;
+        let text = whole.captions || self.heads.is_none();
+        let copies = self.shards.contexts(batch.len(), copies, |at, device| self.replica(at, device, text));
+        let parts = self.shards.run(batch, copies, |copy, part| {
+            let (loss, terms) = self.loss(&copy, part, &whole)?;
             let loss = loss.div_scalar(micro_steps as f64);
             let value = f64::from(loss.clone().into_scalar::<f32>());
             let mut gradients = loss.backward();
-            let of_heads = heads.as_ref().map(|heads| GradientsParams::from_module(&mut gradients, heads));
-            let of_model = GradientsParams::from_grads(gradients, &model);
+            let of_heads =
+                copy.heads.as_ref().map(|heads| GradientsParams::from_module(&mut gradients, heads));
+            let of_model = GradientsParams::from_grads(gradients, &copy.model);
             let terms = terms.into_iter().map(|(name, value)| (name, value / micro_steps as f64)).collect();
-            Ok(PartDone { loss: value, terms, of_model, of_heads })
+            Ok(PartDone { device: copy.device, loss: value, terms, of_model, of_heads })
         });
         parts.into_iter().collect()
     }
 
-    /// The model with parameters of its own in the eyes of automatic differentiation: graphs that share a
-    /// leaf are computed under one lock. Without `text`, only the vision tower's: Burn 0.22 never forgets a
-    /// leaf that no loss reaches, and gets slower with each.
-    pub(super) fn fork_model(&self, text: bool) -> Qwen2_5Vl {
-        let mut model = self.model.clone();
-        if text {
-            return model.fork(&self.device);
+    /// The model for part `at` of a batch: the first computes with the model itself, the others with parameters of their
+    /// own in the eyes of automatic differentiation, since graphs that share a leaf are computed under one lock. Without
+    /// `text`, only the vision tower's: Burn 0.22 never forgets a leaf that no loss reaches, and gets slower with each.
+    pub(super) fn replica(&self, at: usize, device: &Device, text: bool) -> Replica {
+        let (mut model, heads) = (self.model.clone(), self.heads.clone());
+        if at == 0 {
+            return Replica { device: device.clone(), model, heads };
         }
-        model.visual = model.visual.fork(&self.device);
-        model
-    }
-
-    fn fork_heads(&self) -> Option<DenseHeads> {
-        self.heads.clone().map(|heads| heads.fork(&self.device))
+        if text {
+            model = model.fork(device);
+        } else {
+            model.visual = model.visual.fork(device);
+        }
+        Replica { device: device.clone(), model, heads: heads.map(|heads| heads.fork(device)) }
     }
 
     /// What a part of a batch adds to the loss and, where the loss is a sum, to its terms by name.
     fn loss(
         &self,
-        model: &Qwen2_5Vl,
-        heads: Option<&DenseHeads>,
+        copy: &Replica,
         part: &[Prepared],
         whole: &Whole,
     ) -> Result<(Tensor<1>, Vec<(String, f64)>), TrainError> {
+        let Replica { device, model, heads } = copy;
         let encoded: Vec<&Encoded> = part.iter().map(|sample| &sample.encoded).collect();
         let images: Vec<_> = encoded.iter().flat_map(|sample| &sample.images).collect();
         let image_tokens = model.encode_images(&images)?;
         let answer = || -> Result<Tensor<1>, TrainError> {
             let input =
-                ModelInput::batch(&encoded, model.config(), &self.device)?.with_images(image_tokens.clone());
+                ModelInput::batch(&encoded, model.config(), device)?.with_images(image_tokens.clone());
             let targets = AnswerTargets::new(&encoded, input.token_ids.dims()[1]);
-            Ok(answer_loss(model, &input, &targets, whole.answer_tokens, &self.device))
+            Ok(answer_loss(model, &input, &targets, whole.answer_tokens, device))
         };
         let Some(heads) = heads else { return Ok((answer()?, Vec::new())) };
         let labels = batches::DenseLabels::concat(part.iter().filter_map(|sample| sample.labels.as_ref()));
-        let dense = heads.losses(&image_tokens, &labels, &whole.dense, &self.device);
+        let dense = heads.losses(&image_tokens, &labels, &whole.dense, device);
         let read =
             |name: &str, term: &Tensor<1>| (name.to_owned(), f64::from(term.clone().into_scalar::<f32>()));
         let mut terms = vec![
             read("category", &dense.category),
             read("bounds", &dense.bounds),
+            read("distance", &dense.distance),
             read("position", &dense.position),
         ];
         let config = &self.config.foundation;
@@ -156,8 +164,18 @@ struct Whole {
     captions: bool,
 }
 
+/// The model on the device of a part of a batch.
+#[derive(Clone)]
+pub(super) struct Replica {
+    pub device: Device,
+    pub model: Qwen2_5Vl,
+    pub heads: Option<DenseHeads>,
+}
+
 /// One part of a batch, computed.
 struct PartDone {
+    /// Where the gradients lie.
+    device: Device,
     loss: f64,
     terms: Vec<(String, f64)>,
     of_model: GradientsParams,

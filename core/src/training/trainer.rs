@@ -1,7 +1,7 @@
 //! The loop that all stages share: steps, events, checkpoints, held-out evaluation, stopping and going on.
 
-use super::batches::{self, Encoder, Prepared, Row};
-use super::config::Stage;
+use super::batches::{self, Conversation, Encoder, Prepared};
+use super::config::{MixedPrecision, Stage};
 use super::evaluation::{Evaluator, Task};
 use super::foundation::{DenseHeads, DenseScore};
 use super::optimizer::{AdamW, name_parameters};
@@ -9,7 +9,7 @@ use super::pace::Pace;
 use super::shards::Shards;
 use super::{TrainConfig, TrainError, checkpoints};
 use crate::model::qwen2_5_vl::weights::{Weights, write_safetensors};
-use crate::model::{DeviceChoice, Precision, Qwen2_5Vl, bundled, device};
+use crate::model::{Precision, Qwen2_5Vl, bundled, device};
 use crate::processor::Processor;
 use crate::runs::{Event, EventLog, RunDir, RunError, ScalarFiles, Timed};
 use crate::samples::Dataset;
@@ -103,7 +103,7 @@ pub struct Trainer {
     pub step: u64,
     dataset: Arc<Dataset>,
     categories: Arc<Vec<String>>,
-    rows: Arc<Vec<Row>>,
+    conversations: Arc<Vec<Conversation>>,
 }
 
 /// The batches of a run, in order.
@@ -115,17 +115,71 @@ impl Trainer {
         checkpoint: Option<(u64, PathBuf)>,
         journal: &mut Journal<'_>,
     ) -> Result<Self, TrainError> {
-        let choice: DeviceChoice = config.device.parse()?;
-        let inner = choice.open()?;
-        let dataset = Arc::new(Dataset::open(&config.data)?);
-        let text = device::describe(&inner);
-        let mut device = inner.clone().autodiff();
-        if config.gradient_checkpointing {
-            device = device.gradient_checkpointing();
+        let devices = device::open_all(&config.device)?;
+        let [device, ..] = devices.as_slice() else {
+            return Err(TrainError::Config("device is empty".into()));
+        };
+        let (dataset, processor) = (Dataset::open(&config.data)?, processor(config)?);
+        let path = checkpoint.as_ref().map(|(_, path)| path.as_path());
+        let mut trainer = Self::over(config, device, dataset, processor, path)?;
+        if devices.len() > 1 {
+            enough_for_all(config, devices.len())?;
+            trainer.shards = Shards::new(&learning(config, &devices), config.shards)?;
         }
-        let processor = Arc::new(processor(config)?);
-        let (model, reference) =
-            models(config, checkpoint.as_ref().map(|(_, path)| path.as_path()), &device)?;
+        if trainer.conversations.is_empty() {
+            return Err(TrainError::Data(format!(
+                "{} holds no samples for stage {}. Build a data set with `data build{}`",
+                config.data.display(),
+                config.stage.name(),
+                match config.stage {
+                    Stage::Foundation => " --config foundation",
+                    Stage::Perception => "",
+                    _ => " --config climb",
+                },
+            )));
+        }
+        match checkpoint {
+            Some((step, path)) => {
+                trainer = trainer.restore(step, &path)?;
+                journal.write(Event::Resumed { step })?;
+            }
+            None => journal.write(Event::Started {
+                stage: config.stage.name().into(),
+                total_steps: config.steps,
+                train_samples: trainer.conversations.len(),
+                validation_samples: match config.stage {
+                    Stage::Foundation => trainer.dataset.validation.foundation.len(),
+                    Stage::Perception => trainer.dataset.validation.grounding.len(),
+                    _ => trainer.dataset.validation.spatial.len(),
+                },
+                parameters: trainer.model.num_params(),
+                device: devices.iter().map(device::describe).collect::<Vec<_>>().join(", "),
+            })?,
+        }
+        Ok(trainer)
+    }
+
+    /// The stage as it begins, with the weights of a checkpoint where one is given. The data set may be empty,
+    /// where batches come from elsewhere.
+    pub(super) fn over(
+        config: &TrainConfig,
+        device: &Device,
+        dataset: Dataset,
+        processor: Processor,
+        checkpoint: Option<&Path>,
+    ) -> Result<Self, TrainError> {
+        let device = learning(config, std::slice::from_ref(device)).swap_remove(0);
+        let (mut model, mut reference) = models(config, checkpoint, &device)?;
+        if config.mixed_precision == MixedPrecision::Bf16 {
+            if !device::is_cuda(&device.clone().inner()) {
+                return Err(TrainError::Config(format!(
+                    "mixed_precision=bf16 needs a CUDA GPU, and this is {}; set mixed_precision=no",
+                    device::describe(&device)
+                )));
+            }
+            model = model.multiply_in_bf16();
+            reference = reference.map(Qwen2_5Vl::multiply_in_bf16);
+        }
         let categories: BTreeSet<&str> = dataset
             .train
             .foundation
@@ -138,53 +192,30 @@ impl Trainer {
             DenseHeads::new(weights, model.config().text.hidden_size, categories.len())
         });
         let heads = heads.transpose()?.map(|heads| name_parameters(heads, "heads"));
-        let rows = batches::rows(&dataset.train, config.stage, &config.mixture);
-        if rows.is_empty() {
-            return Err(TrainError::Data(format!(
-                "{} holds no samples for stage {}. Build a data set with `data build{}`",
-                config.data.display(),
-                config.stage.name(),
-                match config.stage {
-                    Stage::Foundation => " --config foundation",
-                    Stage::Perception => "",
-                    _ => " --config climb",
-                },
-            )));
-        }
-        let mut trainer = Self {
+        Ok(Self {
             optimizer: AdamW::new(config.weight_decay),
             head_optimizer: AdamW::new(0.0),
-            shards: Shards::new(config.shards, inner == Device::flex())?,
+            shards: Shards::new(std::slice::from_ref(&device), config.shards)?,
             config: config.clone(),
             device,
-            processor,
+            processor: Arc::new(processor),
             categories: Arc::new(categories),
-            rows: Arc::new(rows),
+            conversations: Arc::new(conversations(&dataset, config)),
             model,
             reference,
             heads,
             step: 0,
-            dataset,
-        };
-        match checkpoint {
-            Some((step, path)) => {
-                trainer = trainer.restore(step, &path)?;
-                journal.write(Event::Resumed { step })?;
-            }
-            None => journal.write(Event::Started {
-                stage: config.stage.name().into(),
-                total_steps: config.steps,
-                train_samples: trainer.rows.len(),
-                validation_samples: match config.stage {
-                    Stage::Foundation => trainer.dataset.validation.foundation.len(),
-                    Stage::Perception => trainer.dataset.validation.grounding.len(),
-                    _ => trainer.dataset.validation.spatial.len(),
-                },
-                parameters: trainer.model.num_params(),
-                device: text,
-            })?,
+            dataset: Arc::new(dataset),
+        })
+    }
+
+    /// The model as it is, for answers.
+    pub(super) fn answering(&self) -> Qwen2_5Vl {
+        match self.config.mixed_precision {
+            MixedPrecision::No => self.model.valid(),
+            // Rounded once here, not for every token.
+            MixedPrecision::Bf16 => self.model.valid().multiply_in_bf16(),
         }
-        Ok(trainer)
     }
 
     fn encoder(&self) -> Encoder {
@@ -193,7 +224,7 @@ impl Trainer {
             processor: self.processor.clone(),
             config: self.config.clone(),
             categories: self.categories.clone(),
-            rows: self.rows.clone(),
+            conversations: self.conversations.clone(),
         }
     }
 
@@ -353,7 +384,7 @@ impl Trainer {
             |_| stop_now.store(stop.load(Ordering::Relaxed) || run.stop_requested(), Ordering::Relaxed);
         let (event, headline) = match evaluator {
             HeldOut::Questions(questions) => {
-                let Some(evaluation) = questions.run(&self.model.valid(), &stop_now, watch_stop)? else {
+                let Some(evaluation) = questions.run(&self.answering(), &stop_now, watch_stop)? else {
                     return Ok(());
                 };
                 write_lines(
@@ -436,34 +467,47 @@ impl Trainer {
     }
 }
 
-/// The mean length of a sample of a stage in tokens, prompt and answer, over some of its rows.
-///
-/// # Errors
-/// The data set or the model's processor cannot be read, or the stage has no rows.
-pub fn mean_tokens(config: &TrainConfig) -> Result<f64, TrainError> {
-    const LOOKED_AT: usize = 96;
-    let dataset = Arc::new(Dataset::open(&config.data)?);
-    let rows = batches::rows(&dataset.train, config.stage, &config.mixture);
-    let encoder = Encoder {
-        dataset,
-        processor: Arc::new(processor(config)?),
-        config: config.clone(),
-        categories: Arc::default(),
-        rows: Arc::new(rows),
-    };
-    let count = LOOKED_AT.min(encoder.rows.len());
-    let mut tokens = 0;
-    for at in 0..count {
-        let row = encoder.rows[at * encoder.rows.len() / count];
-        tokens += encoder.prepare(row, 0)?.encoded.token_ids.len();
-    }
-    match count {
-        0 => Err(TrainError::Data(format!(
-            "{} holds no samples for stage {}",
-            config.data.display(),
-            config.stage.name()
-        ))),
-        _ => Ok(tokens as f64 / count as f64),
+/// What a stage takes from a data set.
+fn conversations(dataset: &Dataset, config: &TrainConfig) -> Vec<Conversation> {
+    let turns = if config.stage == Stage::Reasoning { 1 } else { config.turns };
+    batches::conversations(&dataset.train, config.stage, &config.mixture, turns)
+}
+
+/// How much a stage has to learn from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StageSize {
+    /// Samples of an epoch.
+    pub samples: usize,
+    /// The mean length of a sample in tokens, prompts and answers, over some of them.
+    pub mean_tokens: f64,
+}
+
+impl StageSize {
+    /// # Errors
+    /// The data set or the model's processor cannot be read, or the stage has no samples.
+    pub fn measure(config: &TrainConfig) -> Result<Self, TrainError> {
+        const LOOKED_AT: usize = 96;
+        let dataset = Arc::new(Dataset::open(&config.data)?);
+        let conversations = conversations(&dataset, config);
+        let samples = conversations.len();
+        if samples == 0 {
+            let (data, stage) = (config.data.display(), config.stage.name());
+            return Err(TrainError::Data(format!("{data} holds no samples for stage {stage}")));
+        }
+        let encoder = Encoder {
+            dataset,
+            processor: Arc::new(processor(config)?),
+            config: config.clone(),
+            categories: Arc::default(),
+            conversations: Arc::new(conversations),
+        };
+        let count = LOOKED_AT.min(samples);
+        let mut tokens = 0;
+        for at in 0..count {
+            tokens +=
+                encoder.prepare(&encoder.conversations[at * samples / count], 0)?.encoded.token_ids.len();
+        }
+        Ok(Self { samples, mean_tokens: tokens as f64 / count as f64 })
     }
 }
 
@@ -495,6 +539,35 @@ fn processor(config: &TrainConfig) -> Result<Processor, TrainError> {
         processor.image.max_pixels = config.max_pixels;
     }
     Ok(processor)
+}
+
+/// Devices with automatic differentiation.
+fn learning(config: &TrainConfig, devices: &[Device]) -> Vec<Device> {
+    let learning = |device: &Device| {
+        let device = device.clone().autodiff();
+        if config.gradient_checkpointing { device.gradient_checkpointing() } else { device }
+    };
+    devices.iter().map(learning).collect()
+}
+
+/// Refuses batches from which some of the devices would never get a part.
+fn enough_for_all(config: &TrainConfig, devices: usize) -> Result<(), TrainError> {
+    let mut sizes = vec![("batch_size", config.batch_size)];
+    if config.stage == Stage::Reasoning {
+        sizes.push(("reinforcement.micro_batch", config.reinforcement.micro_batch));
+    }
+    match sizes.into_iter().find(|(_, size)| *size < devices) {
+        Some((field, size)) => Err(TrainError::Config(format!(
+            "{field}={size} leaves some of {devices} devices without work, since each takes its part of it: set \
+             {field}={devices} or more{}",
+            if field == "batch_size" && config.accumulation > 1 {
+                ", and accumulation so much smaller for steps of the same size"
+            } else {
+                ""
+            }
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The model to train, from a checkpoint where there is one, and in the reasoning stage its reference.

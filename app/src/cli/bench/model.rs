@@ -1,6 +1,7 @@
 //! `spatial-ladder bench model`, beside the reference implementation where it is asked for.
 
-use anyhow::{Context as _, bail};
+use super::reference;
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
@@ -9,9 +10,7 @@ use spatial_ladder::model::quantization::Bits;
 use spatial_ladder::model::qwen2_5_vl::SpecialTokens;
 use spatial_ladder::model::qwen2_5_vl::quantize::quantize_folder;
 use spatial_ladder::model::{DeviceChoice, Precision, Qwen2_5VlConfig};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 const REFERENCE: &str = include_str!("../../../../tests/reference/bench_model.py");
 
@@ -39,7 +38,7 @@ pub struct ModelArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Shape {
+pub enum Shape {
     /// The bundled model, 2.9 million parameters
     Tiny,
     /// 0.25 billion
@@ -88,7 +87,7 @@ struct ShapeReport {
 }
 
 impl Shape {
-    fn config(self) -> Qwen2_5VlConfig {
+    pub fn config(self) -> Qwen2_5VlConfig {
         let tokens =
             SpecialTokens { image: 5, video: 6, vision_start: 3, vision_end: 4, end_of_turn: 2, pad: 0 };
         match self {
@@ -103,7 +102,7 @@ impl Shape {
         if self == Self::Tiny { [12, 16] } else { [34, 46] }
     }
 
-    fn name(self) -> String {
+    pub fn name(self) -> String {
         name(self)
     }
 }
@@ -148,9 +147,7 @@ pub fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
         let reference = match &args.reference {
             Some(python) => {
                 say("measuring the reference");
-                let on =
-                    if args.devices.iter().any(|name| name.starts_with("cuda")) { "cuda" } else { "cpu" };
-                reference(python, folder.path(), workload, args.weights, on)?
+                measure_reference(python, folder.path(), workload, args)?
             }
             None => Vec::new(),
         };
@@ -165,38 +162,20 @@ pub fn run(args: &ModelArgs, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the script with the interpreter and reads what it prints.
-fn reference(
+fn measure_reference(
     python: &Path,
     folder: &Path,
     workload: Workload,
-    weights: Stored,
-    device: &str,
+    args: &ModelArgs,
 ) -> anyhow::Result<Vec<Value>> {
     let [down, across] = workload.image_patches;
     let numbers = [down, across, workload.prompt_tokens, workload.new_tokens].map(|n| n.to_string());
     // Both number types on the CPU, so that neither choice of the reference is left out.
-    let types = if weights == Stored::F32 { "float32" } else { "bfloat16,float32" };
-    let mut child = Command::new(python)
-        .arg("-")
-        .arg(folder)
-        .args(numbers)
-        .arg(types)
-        .arg(device)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot run {}", python.display()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(REFERENCE.as_bytes()).context("cannot give the script to Python")?;
-    }
-    let output = child.wait_with_output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let rows: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    if !output.status.success() && rows.is_empty() {
-        bail!("the reference failed ({}); it needs torch and transformers", output.status);
-    }
-    Ok(rows)
+    let types = if args.weights == Stored::F32 { "float32" } else { "bfloat16,float32" };
+    let mut given = vec![folder.as_os_str().to_owned()];
+    given.extend(numbers.map(Into::into));
+    given.extend([types, reference::device(&args.devices)].map(Into::into));
+    reference::run(python, REFERENCE, &given)
 }
 
 fn print(report: &Report) {

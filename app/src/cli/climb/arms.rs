@@ -7,9 +7,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
 use spatial_ladder::runs::{Event, RunDir, read_events};
-use spatial_ladder::samples::Dataset;
 use spatial_ladder::samples::files::write_atomic;
-use spatial_ladder::training::{Evaluation, KindScore, Mixture, Stage, TrainConfig, mean_tokens};
+use spatial_ladder::training::{Evaluation, KindScore, Mixture, Stage, StageSize, TrainConfig};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -21,7 +20,7 @@ pub enum Arm {
     Ladder,
     /// Perception and understanding mixed, then cold start and reasoning
     Joint,
-    /// All supervised tokens of the first two stages in understanding
+    /// All supervised tokens of the first two stages in understanding, and no localization anywhere
     NoPerception,
     /// All supervised tokens of the first two stages in perception
     NoUnderstanding,
@@ -29,7 +28,7 @@ pub enum Arm {
     NoColdStart,
     /// The compute of reinforcement in the cold start
     NoReasoning,
-    /// Understanding before perception
+    /// Understanding, with no localization in it, before perception
     Reversed,
     /// Nothing but reinforcement
     FromScratch,
@@ -50,13 +49,17 @@ const REINFORCED_TOKEN: f64 = 5.0 / 3.0;
 struct Link {
     stage: Stage,
     steps: u64,
-    /// How often localization is drawn for every spatial question, where the stage is mixed.
+    /// How often localization is drawn, where it is not as the ladder has it (which rehearses it).
     localization: Option<f64>,
 }
 
 impl Link {
     fn name(&self) -> String {
-        let mixed = if self.localization.is_some() { "-mixed" } else { "" };
+        let mixed = match self.localization {
+            None => "",
+            Some(0.0) => "-alone",
+            Some(_) => "-mixed",
+        };
         format!("{}{mixed}-{}", self.stage.name(), self.steps)
     }
 }
@@ -76,6 +79,9 @@ struct Costs {
     understanding: f64,
     cold_start: f64,
     reasoning: f64,
+    /// Without rehearsal of localization.
+    understanding_alone: f64,
+    cold_start_alone: f64,
     /// How often localization rows are drawn so that they take as many tokens as all spatial rows.
     even_localization: f64,
 }
@@ -91,7 +97,17 @@ impl Costs {
     }
 
     fn link(&self, stage: Stage, tokens: f64) -> Link {
-        Link { stage, steps: (tokens / self.step(stage)).round().max(1.0) as u64, localization: None }
+        Link { stage, steps: steps(tokens, self.step(stage)), localization: None }
+    }
+
+    /// The same without rehearsal of localization.
+    fn alone(&self, stage: Stage, tokens: f64) -> Link {
+        let step = match stage {
+            Stage::Understanding => self.understanding_alone,
+            Stage::ColdStart => self.cold_start_alone,
+            _ => return self.link(stage, tokens),
+        };
+        Link { stage, steps: steps(tokens, step), localization: Some(0.0) }
     }
 
     /// The stages of an arm, which all take the same tokens together.
@@ -99,50 +115,56 @@ impl Costs {
         use Stage::{ColdStart, Perception, Reasoning, Understanding};
         let &Budget { perception, understanding, cold_start, reasoning } = budget;
         let sight = perception + understanding;
-        let plan: Vec<(Stage, f64)> = match arm {
+        let (link, alone) =
+            (|stage, tokens| self.link(stage, tokens), |stage, tokens| self.alone(stage, tokens));
+        match arm {
             Arm::Ladder => vec![
-                (Perception, perception),
-                (Understanding, understanding),
-                (ColdStart, cold_start),
-                (Reasoning, reasoning),
+                link(Perception, perception),
+                link(Understanding, understanding),
+                link(ColdStart, cold_start),
+                link(Reasoning, reasoning),
             ],
-            Arm::Joint | Arm::NoPerception => {
-                vec![(Understanding, sight), (ColdStart, cold_start), (Reasoning, reasoning)]
-            }
-            Arm::NoUnderstanding => {
-                vec![(Perception, sight), (ColdStart, cold_start), (Reasoning, reasoning)]
-            }
-            Arm::NoColdStart => {
+            Arm::Joint => {
+                // A mixed step costs what its rows cost on average.
+                let share = perception / sight;
+                let mixed = share * self.perception + (1.0 - share) * self.understanding_alone;
+                let localization = Some(self.even_localization * perception / understanding);
                 vec![
-                    (Perception, perception),
-                    (Understanding, understanding + cold_start),
-                    (Reasoning, reasoning),
+                    Link { stage: Understanding, steps: steps(sight, mixed), localization },
+                    link(ColdStart, cold_start),
+                    link(Reasoning, reasoning),
                 ]
             }
+            Arm::NoPerception => {
+                vec![alone(Understanding, sight), alone(ColdStart, cold_start), link(Reasoning, reasoning)]
+            }
+            Arm::NoUnderstanding => {
+                vec![link(Perception, sight), link(ColdStart, cold_start), link(Reasoning, reasoning)]
+            }
+            Arm::NoColdStart => vec![
+                link(Perception, perception),
+                link(Understanding, understanding + cold_start),
+                link(Reasoning, reasoning),
+            ],
             Arm::NoReasoning => vec![
-                (Perception, perception),
-                (Understanding, understanding),
-                (ColdStart, cold_start + reasoning),
+                link(Perception, perception),
+                link(Understanding, understanding),
+                link(ColdStart, cold_start + reasoning),
             ],
             Arm::Reversed => vec![
-                (Understanding, understanding),
-                (Perception, perception),
-                (ColdStart, cold_start),
-                (Reasoning, reasoning),
+                alone(Understanding, understanding),
+                link(Perception, perception),
+                link(ColdStart, cold_start),
+                link(Reasoning, reasoning),
             ],
-            Arm::FromScratch => vec![(Reasoning, sight + cold_start + reasoning)],
-        };
-        let mut links: Vec<Link> = plan.into_iter().map(|(stage, tokens)| self.link(stage, tokens)).collect();
-        if arm == Arm::Joint {
-            let localization = self.even_localization * perception / understanding;
-            // A mixed step costs what its rows cost on average.
-            let share = perception / sight;
-            let mixed = share * self.perception + (1.0 - share) * self.understanding;
-            links[0].steps = (sight / mixed).round().max(1.0) as u64;
-            links[0].localization = Some(localization);
+            Arm::FromScratch => vec![link(Reasoning, sight + cold_start + reasoning)],
         }
-        links
     }
+}
+
+/// As many as the tokens pay for.
+fn steps(tokens: f64, step: f64) -> u64 {
+    (tokens / step).round().max(1.0) as u64
 }
 
 /// What the arms scored: `arms.json`.
@@ -272,27 +294,32 @@ fn climb_arm(
 
 /// Measured on the data: the mean tokens of a sample of each stage, times the samples of its step.
 fn costs(args: &ClimbArgs, scale: &Scale, data: &Path, model: &str) -> anyhow::Result<Costs> {
-    let config = |stage: Stage| stage_config(args, scale, stage, data, model);
-    let sample = |config: &TrainConfig| mean_tokens(config);
-    let step = |config: &TrainConfig, sample: f64| sample * (config.batch_size * config.accumulation) as f64;
-    let (perception, understanding, cold_start, reasoning) = (
-        config(Stage::Perception)?,
-        config(Stage::Understanding)?,
-        config(Stage::ColdStart)?,
-        config(Stage::Reasoning)?,
-    );
-    let [of_boxes, of_spatial, of_thoughts] =
-        [sample(&perception)?, sample(&understanding)?, sample(&cold_start)?];
-    let dataset = Dataset::open(data)?;
-    let rows = |count: usize| count.max(1) as f64;
+    let measured = |stage: Stage, set: &[&str]| -> anyhow::Result<(TrainConfig, StageSize)> {
+        let mut config = stage_config(args, scale, stage, data, model)?;
+        set.iter().try_for_each(|field| config.set(field))?;
+        let size = StageSize::measure(&config)?;
+        Ok((config, size))
+    };
+    let step = |(config, size): &(TrainConfig, StageSize)| {
+        size.mean_tokens * (config.batch_size * config.accumulation) as f64
+    };
+    let all = |(_, size): &(TrainConfig, StageSize)| size.samples as f64 * size.mean_tokens;
+    const ALONE: &str = "mixture.localization=0";
+    let perception = measured(Stage::Perception, &[])?;
+    let understanding_alone = measured(Stage::Understanding, &[ALONE])?;
+    // A completion is about as long as a thought of the cold start, asked for by itself.
+    let thoughts = measured(Stage::ColdStart, &[ALONE, "turns=1"])?.1;
+    let reasoning = stage_config(args, scale, Stage::Reasoning, data, model)?;
     Ok(Costs {
-        perception: step(&perception, of_boxes),
-        understanding: step(&understanding, of_spatial),
-        cold_start: step(&cold_start, of_thoughts),
-        // A completion is about as long as a thought of the cold start.
-        reasoning: step(&reasoning, of_thoughts) * reasoning.reinforcement.group as f64 * REINFORCED_TOKEN,
-        even_localization: rows(dataset.train.spatial.len()) * of_spatial
-            / (rows(dataset.train.grounding.len()) * of_boxes),
+        perception: step(&perception),
+        understanding: step(&measured(Stage::Understanding, &[])?),
+        cold_start: step(&measured(Stage::ColdStart, &[])?),
+        reasoning: thoughts.mean_tokens
+            * (reasoning.batch_size * reasoning.accumulation * reasoning.reinforcement.group) as f64
+            * REINFORCED_TOKEN,
+        understanding_alone: step(&understanding_alone),
+        cold_start_alone: step(&measured(Stage::ColdStart, &[ALONE])?),
+        even_localization: all(&understanding_alone) / all(&perception),
     })
 }
 
@@ -386,21 +413,29 @@ mod tests {
             understanding: 5_000.0,
             cold_start: 6_000.0,
             reasoning: 40_000.0,
+            understanding_alone: 4_000.0,
+            cold_start_alone: 7_000.0,
             even_localization: 2.0,
         };
         let budget = Budget { perception: 9e6, understanding: 5e6, cold_start: 3e6, reasoning: 4e6 };
-        let cost = |link: &Link| match link.localization {
-            Some(_) => link.steps as f64 * (9.0 * 3_000.0 + 5.0 * 5_000.0) / 14.0,
-            None => link.steps as f64 * costs.step(link.stage),
+        let step = |link: &Link| match (link.stage, link.localization) {
+            (Stage::Understanding, Some(0.0)) => 4_000.0,
+            (Stage::ColdStart, Some(0.0)) => 7_000.0,
+            (_, Some(_)) => (9.0 * 3_000.0 + 5.0 * 4_000.0) / 14.0,
+            (stage, None) => costs.step(stage),
         };
         for arm in Arm::value_variants() {
             let plan = costs.plan(*arm, &budget);
-            let total: f64 = plan.iter().map(cost).sum();
+            let total: f64 = plan.iter().map(|link| link.steps as f64 * step(link)).sum();
             assert!((total / 21e6 - 1.0).abs() < 0.01, "{}: {total}", arm.name());
         }
         let joint = costs.plan(Arm::Joint, &budget);
         assert_eq!(joint[0].localization, Some(2.0 * 9.0 / 5.0));
-        assert!(costs.plan(Arm::Reversed, &budget)[0].stage == Stage::Understanding);
+        // Rehearsal would bring back what these leave out.
+        let blind = costs.plan(Arm::NoPerception, &budget);
+        assert!(blind.iter().all(|link| link.stage == Stage::Reasoning || link.localization == Some(0.0)));
+        let reversed = costs.plan(Arm::Reversed, &budget);
+        assert_eq!((reversed[0].stage, reversed[0].localization), (Stage::Understanding, Some(0.0)));
         assert_eq!(costs.plan(Arm::FromScratch, &budget).len(), 1);
     }
 }

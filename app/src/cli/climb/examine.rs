@@ -2,7 +2,7 @@
 
 use crate::cli::progress::bar;
 use anyhow::Context as _;
-use spatial_ladder::model::{Device, DeviceChoice, bundled};
+use spatial_ladder::model::{Device, bundled, device};
 use spatial_ladder::processor::Processor;
 use spatial_ladder::samples::Dataset;
 use spatial_ladder::training::{Evaluation, Evaluator, Stage, Task, blind_scores};
@@ -43,7 +43,7 @@ impl<'a> Examiner<'a> {
             dataset: Dataset::open(data)?,
             processor: bundled::processor()?,
             questions,
-            device: device.parse::<DeviceChoice>()?.open()?,
+            device: device::open_all(device)?.swap_remove(0),
             stop,
         })
     }

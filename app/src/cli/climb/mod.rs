@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use arms::Arm;
 use clap::Args;
 use examine::Examiner;
-use report::Report;
+use report::{Headroom, Report};
 use spatial_ladder::questions::{BuildRequest, Preset as DataPreset, QuestionConfig, SourceSpec, build};
 use spatial_ladder::runs::{Event, RunDir, read_events};
 use spatial_ladder::samples::Dataset;
@@ -31,7 +31,7 @@ pub struct ClimbArgs {
     /// Train the foundation too, from random weights, instead of starting from the bundled checkpoint
     #[arg(long)]
     pub from_scratch: bool,
-    /// auto | cpu | wgpu | vulkan | cuda[:n]
+    /// auto | cpu | wgpu | vulkan | cuda[:n] | remote:HOST:PORT[/n], or several separated by commas, as for `train`
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Where data, runs and the report go; a climb that was stopped goes on from there
@@ -154,7 +154,9 @@ pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
         examined.push(examiner.examine(stage.name(), &model, stage)?);
     }
 
-    let report = Report::new(&examiner, &examined, PathBuf::from(&model), started.elapsed().as_secs_f64())?;
+    let events = read_events(&RunDir::open(&args.out.join(Stage::Reasoning.name()))?.events_path())?;
+    let (end, seconds) = (PathBuf::from(&model), started.elapsed().as_secs_f64());
+    let report = Report::new(&examiner, &examined, Headroom::of(&events), end, seconds)?;
     let path = args.out.join("report.json");
     let json = serde_json::to_string_pretty(&report)?;
     write_atomic(&path, json.as_bytes())?;

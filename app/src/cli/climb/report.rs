@@ -3,6 +3,7 @@
 use super::examine::{Examined, Examiner};
 use serde::Serialize;
 use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
+use spatial_ladder::runs::{Event, Timed};
 use spatial_ladder::training::{Evaluation, KindScore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,9 +17,55 @@ pub struct Report {
     blind: Blind,
     /// After the foundation and after every stage.
     stages: Vec<StageScores>,
+    /// Whether reinforcement had something to choose from.
+    headroom: Option<Headroom>,
     seconds: f64,
     /// The folder of the finished model.
     model: PathBuf,
+}
+
+/// Of the first steps of the reasoning stage, before it has changed much.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Headroom {
+    steps: usize,
+    /// By how much the best completion of a group is more accurate than all on average.
+    best_over_mean: f64,
+    /// Share of groups whose rewards are all alike, which teach nothing.
+    zero_spread: f64,
+}
+
+impl Headroom {
+    const STEPS: usize = 10;
+    /// Less than this between the best and the mean, or more groups without spread, and there is little to reinforce.
+    const ENOUGH: (f64, f64) = (0.08, 0.6);
+
+    /// From the events of a run; `None` if it was none of the reasoning stage.
+    pub fn of(events: &[Timed]) -> Option<Self> {
+        let part = |parts: &[(String, f64)], name: &str| {
+            parts.iter().find(|(part, _)| part == name).map(|(_, value)| *value)
+        };
+        let steps: Vec<[f64; 2]> = events
+            .iter()
+            .filter_map(|event| match &event.event {
+                Event::Step { parts, .. } => {
+                    let over = part(parts, "best_of_group")? - part(parts, "accuracy")?;
+                    Some([over, part(parts, "zero_spread_groups")?])
+                }
+                _ => None,
+            })
+            .take(Self::STEPS)
+            .collect();
+        let mean = |at: usize| steps.iter().map(|step| step[at]).sum::<f64>() / steps.len() as f64;
+        (!steps.is_empty()).then(|| Self {
+            steps: steps.len(),
+            best_over_mean: mean(0),
+            zero_spread: mean(1),
+        })
+    }
+
+    fn is_enough(&self) -> bool {
+        self.best_over_mean >= Self::ENOUGH.0 && self.zero_spread < Self::ENOUGH.1
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -57,6 +104,7 @@ impl Report {
     pub fn new(
         examiner: &Examiner<'_>,
         examined: &[Examined],
+        headroom: Option<Headroom>,
         model: PathBuf,
         seconds: f64,
     ) -> anyhow::Result<Self> {
@@ -97,6 +145,7 @@ impl Report {
                 kinds,
             },
             stages,
+            headroom,
             seconds,
             model,
         })
@@ -145,6 +194,16 @@ impl Report {
                 stage.stage,
                 text(&gain.mean_iou),
                 text(&gain.score)
+            );
+        }
+        if let Some(headroom) = &self.headroom {
+            eprintln!(
+                "in the first {} steps of reasoning the best of a group was {:.3} above the mean, and {:.0} % of the groups \
+                 had no spread: {}",
+                headroom.steps,
+                headroom.best_over_mean,
+                100.0 * headroom.zero_spread,
+                if headroom.is_enough() { "enough to reinforce" } else { "little to reinforce" }
             );
         }
         eprintln!("report: {}   model: {}   {:.0} s", path.display(), self.model.display(), self.seconds);

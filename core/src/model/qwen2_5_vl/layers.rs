@@ -18,6 +18,9 @@ pub struct Linear {
     pub bias: Option<Param<Tensor<1>>>,
     /// What is trained in place of the weight.
     pub lora: Option<Lora>,
+    /// Whether an f32 weight is multiplied as bfloat16: see [`super::Qwen2_5Vl::multiply_in_bf16`].
+    #[module(skip)]
+    narrow: bool,
 }
 
 /// A weight in few bits, as it is stored: see [`crate::model::quantization`]. Only on the CPU; elsewhere such weights are
@@ -56,7 +59,7 @@ impl Linear {
             LinearWeight::Plain(weight) => (Some(weight), None),
             LinearWeight::Packed(packed) => (None, Some(packed)),
         };
-        Ok(Self { weight, packed, bias, lora: None })
+        Ok(Self { weight, packed, bias, lora: None, narrow: false })
     }
 
     /// The part of the result that these rows of the weight make: `[…, in]` → `[…, rows]`.
@@ -65,7 +68,22 @@ impl Linear {
             return self.forward(x).slice_dim(D - 1, rows);
         };
         let bias = self.bias.as_ref().map(|bias| bias.val().slice_dim(0, rows.clone()));
-        linear(x, weight.val().slice_dim(0, rows), bias)
+        linear(x, self.factor(weight.val().slice_dim(0, rows)), bias)
+    }
+
+    /// Multiplies as bfloat16 from here on. A weight that learns stays f32 beside it, and is rounded each time.
+    pub fn multiply_in_bf16(&mut self) {
+        self.narrow = true;
+        if let Some(weight) = self.weight.as_mut().filter(|weight| !weight.is_require_grad()) {
+            *weight = weight.clone().map(|weight| weight.cast(FloatDType::BF16));
+        }
+        for part in self.lora.iter_mut() {
+            part.narrow = true;
+        }
+    }
+
+    fn factor(&self, weight: Tensor<2>) -> Tensor<2> {
+        if self.narrow { in_bf16(weight) } else { weight }
     }
 
     /// Outputs and inputs.
@@ -88,7 +106,7 @@ impl Linear {
     fn forward_frozen<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(|bias| bias.val());
         match (&self.weight, &self.packed) {
-            (Some(weight), _) => linear(x, weight.val(), bias),
+            (Some(weight), _) => linear(x, self.factor(weight.val()), bias),
             (None, Some(packed)) => {
                 let mut dims = x.dims();
                 let rows = dims[..D - 1].iter().product::<usize>();
@@ -104,6 +122,11 @@ impl Linear {
             (None, None) => x,
         }
     }
+}
+
+/// The same as bfloat16; its gradient is f32 again.
+pub fn in_bf16(weight: Tensor<2>) -> Tensor<2> {
+    if weight.dtype() == DType::BF16 { weight } else { weight.cast(FloatDType::BF16) }
 }
 
 /// `x Wᵀ + b` as one matrix product over all leading dimensions: `[…, in]`, `[out, in]` and `[out]` → `[…, out]`.

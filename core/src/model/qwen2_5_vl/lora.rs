@@ -1,7 +1,7 @@
 //! Low-rank adapters (LoRA, arXiv 2106.09685): `y = x Wᵀ + (alpha / rank) · (x Aᵀ) Bᵀ`, with W frozen. Read and written in
 //! the form of Hugging Face's PEFT: `adapter_config.json` and `adapter_model.safetensors`.
 
-use super::layers::Linear;
+use super::layers::{Linear, in_bf16, linear};
 use super::weights::Init;
 use super::{Precision, Qwen2_5Vl};
 use crate::model::ModelError;
@@ -63,13 +63,17 @@ pub struct Lora {
     pub up: Param<Tensor<2>>,
     #[module(skip)]
     pub scale: f64,
+    /// As [`Linear`] has it.
+    #[module(skip)]
+    pub narrow: bool,
 }
 
 impl Lora {
     /// What it adds: `[…, in]` → `[…, out]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let low = super::layers::linear(x, self.down.val(), None);
-        super::layers::linear(low, self.up.val(), None).mul_scalar(self.scale)
+        let factor = |weight: Tensor<2>| if self.narrow { in_bf16(weight) } else { weight };
+        let low = linear(x, factor(self.down.val()), None);
+        linear(low, factor(self.up.val()), None).mul_scalar(self.scale)
     }
 }
 
@@ -103,6 +107,7 @@ impl Qwen2_5Vl {
                     down: Param::from_tensor(down),
                     up: Param::from_tensor(Tensor::zeros([outputs, rank], (&device, DType::F32))),
                     scale: config.alpha / rank as f64,
+                    narrow: false,
                 });
             }
         });
@@ -157,6 +162,16 @@ impl Qwen2_5Vl {
                  quantized"
             ))),
         }
+    }
+
+    /// The model with the products of its layers in bfloat16 and everything between them in f32. Weights that learn stay
+    /// f32, and so do their gradients; the output layer is left as it is.
+    pub fn multiply_in_bf16(mut self) -> Self {
+        self.decoder_linears(&mut |_, linear| linear.multiply_in_bf16());
+        for linear in self.visual.linears_mut() {
+            linear.multiply_in_bf16();
+        }
+        self
     }
 
     /// Calls `each` with every linear layer of the decoder and its checkpoint name.
@@ -244,7 +259,7 @@ impl Qwen2_5Vl {
             match both {
                 Ok((Some(down), Some(up))) => {
                     found += 2;
-                    linear.lora = Some(Lora { down, up, scale: config.scale() });
+                    linear.lora = Some(Lora { down, up, scale: config.scale(), narrow: false });
                 }
                 Ok((None, None)) => {}
                 Ok(_) => {
@@ -416,6 +431,39 @@ mod tests {
             }
         });
         model
+    }
+
+    #[test]
+    fn products_in_bf16_teach_f32_weights() {
+        crate::model::fused::composed(|| {
+            let device = Device::flex().autodiff();
+            let plain = model(&device);
+            let narrow = plain.clone().multiply_in_bf16();
+            let (expected, found) = (logits(&plain), logits(&narrow));
+            let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            let apart = off(&expected, &found) / largest;
+            assert!(apart > 1e-5 && apart < 3e-2, "rounded to eight bits: {apart}");
+            let gradient = |model: &Qwen2_5Vl| {
+                let encoded =
+                    Encoded { token_ids: (10..30).collect(), images: Vec::new(), answer_spans: Vec::new() };
+                let input = ModelInput::batch(&[&encoded], model.config(), &device).unwrap();
+                let gradients = model.logits(model.hidden(&input, None)).square().mean().backward();
+                let weight = model.model.layers[0].mlp.down_proj.weight.as_ref().unwrap().val();
+                let gradient = weight.grad(&gradients).unwrap();
+                assert_eq!((weight.dtype(), gradient.dtype()), (DType::F32, DType::F32));
+                gradient.into_data().iter::<f32>().collect::<Vec<_>>()
+            };
+            let (expected, found) = (gradient(&plain), gradient(&narrow));
+            let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            let apart = off(&expected, &found) / largest;
+            assert!(apart > 1e-5 && apart < 0.1, "{apart}");
+
+            let frozen = plain.with_lora(&LoraConfig::default(), 1).unwrap().multiply_in_bf16();
+            let layer = &frozen.model.layers[0].mlp.down_proj;
+            assert_eq!(layer.weight.as_ref().unwrap().val().dtype(), DType::BF16);
+            assert_eq!(layer.lora.as_ref().unwrap().down.val().dtype(), DType::F32);
+            assert!(off(&logits(&frozen), &logits(&narrow)) < 1e-6);
+        });
     }
 
     #[test]

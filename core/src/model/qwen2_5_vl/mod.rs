@@ -179,7 +179,8 @@ impl Qwen2_5Vl {
         collector.tensors
     }
 
-    /// Runs the vision tower: `[merged tokens of all images, hidden]`, in order. Differentiable.
+    /// Runs the vision tower: `[merged tokens of all images, hidden]`, in order. What is shown several
+    /// times is looked at once. Differentiable.
     ///
     /// # Errors
     /// An image whose grid does not fit the model.

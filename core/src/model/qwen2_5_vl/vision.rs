@@ -67,6 +67,11 @@ pub struct PatchMerger {
 }
 
 impl VisionTower {
+    /// All linear layers but the projection of the patches.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.blocks.iter_mut().flat_map(VisionBlock::linears_mut).chain(&mut self.merger.mlp)
+    }
+
     pub fn new(weights: &mut Weights<'_>, config: &VisionConfig, deviation: f64) -> Result<Self, ModelError> {
         let hidden = config.hidden_size;
         let (patch, merged) = (config.patch_size, hidden * config.merge_unit());
@@ -130,38 +135,39 @@ impl VisionTower {
         for image in images {
             check(&self.config, image)?;
         }
-        // Frames in order of appearance, by size.
+        // By size: frames in order of appearance, each once. Completions of one prompt all bring its pictures along.
         let mut sizes: BTreeMap<[usize; 2], Vec<&[f32]>> = BTreeMap::new();
-        let frames = images.iter().flat_map(|image| {
+        let mut frames: Vec<([usize; 2], usize)> = Vec::new();
+        for image in images {
             let [_, height, width] = image.grid_thw;
-            let length = height * width * self.config.patch_len();
-            image.data.chunks_exact(length).map(move |frame| ([height, width], frame))
-        });
-        let frames: Vec<_> = frames.collect();
-        for (size, frame) in &frames {
-            sizes.entry(*size).or_default().push(frame);
+            let size = [height, width];
+            let known = sizes.entry(size).or_default();
+            for frame in image.data.chunks_exact(height * width * self.config.patch_len()) {
+                let place = known.iter().position(|other| *other == frame).unwrap_or(known.len());
+                if place == known.len() {
+                    known.push(frame);
+                }
+                frames.push((size, place));
+            }
         }
         let mut outputs = Vec::new();
-        // Where the tokens of the next frame of a size lie in the concatenated outputs, and in which order.
+        // Where the tokens of the frames of a size begin in the concatenated outputs, and in which order they lie.
         let mut places: BTreeMap<[usize; 2], (usize, Vec<usize>)> = BTreeMap::new();
         let mut start = 0;
         for (size, frames) in &sizes {
             let plan = WindowPlan::new(&self.config, *size);
             outputs.push(self.forward_frames(frames, &plan, &device));
-            let tokens = plan.order.len();
             places.insert(*size, (start, plan.inverse()));
-            start += frames.len() * tokens;
+            start += frames.len() * plan.order.len();
         }
         let mut indices = Vec::with_capacity(start);
-        for (size, _) in &frames {
-            let Some((start, inverse)) = places.get_mut(size) else {
-                continue;
-            };
-            indices.extend(inverse.iter().map(|place| (*start + place) as i64));
-            *start += inverse.len();
+        for (size, place) in &frames {
+            let Some((start, inverse)) = places.get(size) else { continue };
+            let start = start + place * inverse.len();
+            indices.extend(inverse.iter().map(|place| (start + place) as i64));
         }
         let tokens = Tensor::cat(outputs, 0);
-        if indices.iter().enumerate().all(|(row, index)| row as i64 == *index) {
+        if indices.len() == start && indices.iter().enumerate().all(|(row, index)| row as i64 == *index) {
             return Ok(tokens);
         }
         let count = indices.len();
@@ -199,6 +205,11 @@ impl VisionTower {
 }
 
 impl VisionBlock {
+    fn linears_mut(&mut self) -> [&mut Linear; 5] {
+        let (attention, mlp) = (&mut self.attn, &mut self.mlp);
+        [&mut attention.qkv, &mut attention.proj, &mut mlp.gate_proj, &mut mlp.up_proj, &mut mlp.down_proj]
+    }
+
     fn forward(&self, hidden: Tensor<3>, rotary: &Rotary, groups: &[WindowGroup]) -> Tensor<3> {
         let hidden = hidden.clone() + self.attn.forward(self.norm1.forward(hidden), rotary, groups);
         hidden.clone() + self.mlp.forward(self.norm2.forward(hidden))

@@ -634,13 +634,21 @@ pub fn write_safetensors(
     for tensor in tensors {
         let values = (tensor.values)();
         let bytes: Vec<u8> = match precision {
-            Precision::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            Precision::F16 => values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
-            Precision::Bf16 => values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
+            Precision::F32 => bytes_of(&values, f32::to_le_bytes),
+            Precision::F16 => bytes_of(&values, |x| f16::from_f32(x).to_le_bytes()),
+            Precision::Bf16 => bytes_of(&values, |x| bf16::from_f32(x).to_le_bytes()),
         };
         out.write_all(&bytes)?;
     }
     out.flush()
+}
+
+fn bytes_of<const N: usize>(values: &[f32], bytes: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
+    let mut all = vec![0; N * values.len()];
+    for (place, value) in all.chunks_exact_mut(N).zip(values) {
+        place.copy_from_slice(&bytes(*value));
+    }
+    all
 }
 
 /// Writes the beginning of a safetensors file, up to the data.

@@ -174,9 +174,13 @@ impl SpatialConfig {
             views: 4,
             video_frames: 8,
             video_seconds: 12.0,
+            max_per_image_and_type: 2,
             max_per_scene_and_type: 4,
-            cold_start: 6000,
+            // A thought about everything: there is too little to learn language from else.
+            cold_start: 1_000_000,
             cold_start_evaluation: 200,
+            // Hardly two of these questions are about the same views, so that each costs four pictures of its own.
+            train: Quotas::new([("multi_view", 12_000)]),
             ..Self::default()
         }
     }
