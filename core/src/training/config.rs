@@ -276,9 +276,9 @@ impl TrainConfig {
             steps: match (tiny, stage) {
                 (true, Stage::Foundation) => 3_800,
                 (true, Stage::Understanding) => 2_600,
-                (true, Stage::ColdStart) => 5_000,
+                (true, Stage::ColdStart) => 2_200,
                 (true, Stage::Reasoning) => 200,
-                (true, _) => 2_500,
+                (true, Stage::Perception) => 5_000,
                 (false, Stage::Reasoning) => 2_500,
                 (false, Stage::ColdStart) => 63,
                 (false, Stage::Understanding) => 1_293,
@@ -286,14 +286,18 @@ impl TrainConfig {
             },
             batch_size: match (tiny, stage) {
                 (true, Stage::Foundation) => 32,
-                (true, Stage::Perception) => 16,
                 // Words are learned by many small steps: a conversation has hundreds of tokens to learn from.
                 (true, Stage::ColdStart) => 4,
                 (true, _) => 8,
                 (false, _) => 1,
             },
             accumulation: if tiny || reasons { 1 } else { 16 },
-            turns: if tiny && !published { 6 } else { 1 },
+            turns: match (tiny && !published, stage) {
+                (false, _) => 1,
+                // Thoughts are long.
+                (true, Stage::ColdStart) => 3,
+                (true, _) => 6,
+            },
             shards: if tiny { std::thread::available_parallelism().map_or(1, |n| n.get().min(8)) } else { 1 },
             group_by_length: tiny && !reasons,
             gradient_checkpointing: !tiny,

@@ -180,7 +180,7 @@ mod tests {
         Encoded { token_ids, images: vec![patches], answer_spans: std::iter::once(span).collect() }
     }
 
-    struct Values<'a>(&'a GradientsParams, Vec<(u64, Vec<f32>)>);
+    struct Values<'a>(&'a GradientsParams, Gradients);
 
     impl ModuleVisitor for Values<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -191,8 +191,11 @@ mod tests {
         }
     }
 
+    /// By parameter.
+    type Gradients = Vec<(u64, Vec<f32>)>;
+
     /// Three steps of a small model over `devices`: losses and gradient norms, and the first gradient.
-    fn train(devices: &[Device]) -> (Vec<[f64; 2]>, Vec<(u64, Vec<f32>)>) {
+    fn train(devices: &[Device]) -> (Vec<[f64; 2]>, Gradients) {
         let tokens =
             SpecialTokens { image: 5, video: 6, vision_start: 3, vision_end: 4, end_of_turn: 2, pad: 0 };
         // Parts of several sizes, of answers of several lengths.

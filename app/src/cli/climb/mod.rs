@@ -25,7 +25,7 @@ use std::time::Instant;
 /// Climb the ladder on generated rooms: build data, train every stage, evaluate on rooms never seen
 #[derive(Debug, Args)]
 pub struct ClimbArgs {
-    /// A quarter of an hour instead of many: fewer rooms, fewer steps
+    /// Minutes instead of hours: fewer rooms, fewer steps
     #[arg(long)]
     pub quick: bool,
     /// Train the foundation too, from random weights, instead of starting from the bundled checkpoint
@@ -87,23 +87,23 @@ pub struct Scale {
 
 impl Scale {
     const QUICK: Self = Self {
-        rooms: 400,
+        rooms: 250,
         foundation_rooms: 2_000,
         foundation: 1_000,
-        perception: 450,
-        understanding: 250,
-        cold_start: 250,
-        reasoning: 12,
-        test_questions: [160, 260],
+        perception: 700,
+        understanding: 230,
+        cold_start: 300,
+        reasoning: 8,
+        test_questions: [120, 208],
     };
     const FULL: Self = Self {
-        rooms: 8_000,
+        rooms: 2_000,
         foundation_rooms: 6_000,
         foundation: 3_800,
-        perception: 8_000,
-        understanding: 10_000,
-        cold_start: 3_000,
-        reasoning: 300,
+        perception: 5_000,
+        understanding: 2_600,
+        cold_start: 2_200,
+        reasoning: 100,
         test_questions: [1_000, 2_000],
     };
 
@@ -154,7 +154,7 @@ pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
         examined.push(examiner.examine(stage.name(), &model, stage)?);
     }
 
-    let events = read_events(&RunDir::open(&args.out.join(Stage::Reasoning.name()))?.events_path())?;
+    let events = read_events(&RunDir::open(args.out.join(Stage::Reasoning.name()))?.events_path())?;
     let (end, seconds) = (PathBuf::from(&model), started.elapsed().as_secs_f64());
     let report = Report::new(&examiner, &examined, Headroom::of(&events), end, seconds)?;
     let path = args.out.join("report.json");

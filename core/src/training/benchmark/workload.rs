@@ -184,7 +184,7 @@ mod tests {
         for (sample, prompt) in samples.iter().zip(workload.prompts(&config)) {
             let encoded = &sample.encoded;
             assert_eq!(encoded.token_ids.len(), 9 + 2 + 8 + 4);
-            assert_eq!(encoded.answer_spans, [19..23]);
+            assert_eq!(encoded.answer_spans, std::slice::from_ref(&(19..23)));
             assert_eq!(encoded.token_ids.iter().filter(|id| **id == config.image_token_id).count(), 8);
             assert_eq!(prompt.encoded.token_ids, encoded.token_ids[..19]);
         }
