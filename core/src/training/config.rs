@@ -343,7 +343,7 @@ impl TrainConfig {
                 temperature: 1.0,
                 top_k: 50,
                 top_p: 1.0,
-                max_new_tokens: if tiny { 192 } else { 1024 },
+                max_new_tokens: if tiny { 256 } else { 1024 },
                 updates_per_rollout: 1,
                 clip: 0.2,
                 kl: 0.01,
