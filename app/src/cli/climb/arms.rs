@@ -2,7 +2,7 @@
 //! with the same questions about rooms never seen.
 
 use super::examine::{Examined, Examiner};
-use super::{ClimbArgs, Scale, page, stage_config, train_in};
+use super::{ClimbArgs, Scale, page, part, stage_config, train_in};
 use clap::ValueEnum;
 use serde::Serialize;
 use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
@@ -390,9 +390,6 @@ fn report(
 
 /// Of a run of the reasoning stage, the mean reward and its spread in every step; nothing for other stages.
 fn rewards(run: &Path) -> anyhow::Result<Vec<(f64, f64)>> {
-    let part = |parts: &[(String, f64)], name: &str| {
-        parts.iter().find(|(part, _)| part == name).map(|(_, value)| *value)
-    };
     Ok(read_events(&RunDir::open(run)?.events_path())?
         .iter()
         .filter_map(|event| match &event.event {

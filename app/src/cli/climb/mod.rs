@@ -186,6 +186,11 @@ fn stage_config(
     Ok(config)
 }
 
+/// One of the measures of a step.
+fn part(parts: &[(String, f64)], name: &str) -> Option<f64> {
+    parts.iter().find(|(part, _)| part == name).map(|(_, value)| *value)
+}
+
 fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -> anyhow::Result<()> {
     if Dataset::open(out).is_ok() {
         eprintln!("{} is there already and is used as it is", out.display());

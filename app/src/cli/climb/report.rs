@@ -1,6 +1,7 @@
 //! What a climb found: `report.json`, and a table for people.
 
 use super::examine::{Examined, Examiner};
+use super::part;
 use serde::Serialize;
 use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
 use spatial_ladder::runs::{Event, Timed};
@@ -41,9 +42,6 @@ impl Headroom {
 
     /// From the events of a run; `None` if it was none of the reasoning stage.
     pub fn of(events: &[Timed]) -> Option<Self> {
-        let part = |parts: &[(String, f64)], name: &str| {
-            parts.iter().find(|(part, _)| part == name).map(|(_, value)| *value)
-        };
         let steps: Vec<[f64; 2]> = events
             .iter()
             .filter_map(|event| match &event.event {
