@@ -5,7 +5,7 @@ use spatial_ladder::benchmarks::Interval;
 use std::fmt::Write as _;
 
 /// What an interval says, in words.
-fn verdict(gain: &Interval) -> &'static str {
+pub fn verdict(gain: &Interval) -> &'static str {
     if gain.low > 0.0 {
         "better"
     } else if gain.high < 0.0 {

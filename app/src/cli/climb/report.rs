@@ -1,6 +1,7 @@
 //! What a climb found: `report.json`, and a table for people.
 
 use super::examine::{Examined, Examiner};
+use super::page::verdict;
 use super::part;
 use serde::Serialize;
 use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
@@ -178,14 +179,7 @@ impl Report {
         for stage in &self.stages {
             let Some(gain) = &stage.gain else { continue };
             let text = |gain: &Interval| {
-                let verdict = if gain.low > 0.0 {
-                    "better"
-                } else if gain.high < 0.0 {
-                    "worse"
-                } else {
-                    "no clear difference"
-                };
-                format!("{:+.3} [{:+.3}, {:+.3}] {verdict}", gain.mean, gain.low, gain.high)
+                format!("{:+.3} [{:+.3}, {:+.3}] {}", gain.mean, gain.low, gain.high, verdict(gain))
             };
             eprintln!(
                 "after {:<14} IoU {}   spatial {}",
