@@ -203,7 +203,7 @@ impl Page {
     fn picture_ui(&mut self, ui: &mut Ui) {
         let hovering = ui.input(|input| !input.raw.hovered_files.is_empty());
         let boxes = match &self.session.turn {
-            Turn::Done { answer, .. } => answer.boxes.as_slice(),
+            Turn::Done { answer, .. } => answer.boxes_to_show(),
             _ => &[],
         };
         if let Some(view) = &self.view {

@@ -313,6 +313,7 @@ mod tests {
             text,
             thought: None,
             boxes: Vec::new(),
+            seen: Vec::new(),
             token_ids: Vec::new(),
             timings: Default::default(),
             problems: Vec::new(),

@@ -207,7 +207,7 @@ fn shown_frames(frames: Vec<RgbImage>, rate: f32, most: usize) -> (Vec<RgbImage>
 }
 
 fn print_summary(answer: &Answer) {
-    for found in &answer.boxes {
+    for found in answer.boxes_to_show() {
         let [x1, y1, x2, y2] = found.bbox_2d;
         eprintln!("{}: ({x1}, {y1}) – ({x2}, {y2}) pixels", found.label);
     }

@@ -1,7 +1,9 @@
 //! A model and its processor together: pictures and a question in, an answer with boxes out. The one
 //! way in which the terminal, the window and the page ask.
 
-use super::{AnswerError, Ending, GenerationOptions, GenerationTime, Memory, generate, parse};
+use super::parse::{self, LabelledBox};
+use super::sightings::sightings;
+use super::{AnswerError, Ending, GenerationOptions, GenerationTime, Memory, generate};
 use crate::model::Qwen2_5Vl;
 use crate::processor::{Encoded, Message, PixelPatches, Processor};
 use crate::samples::{GroundedBox, prompts};
@@ -88,11 +90,21 @@ pub struct Answer {
     pub answer: String,
     /// In pixels of the first picture as it was given.
     pub boxes: Vec<GroundedBox>,
+    /// What the thought says that it sees in the first picture, in the same pixels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<GroundedBox>,
     pub token_ids: Vec<u32>,
     pub timings: Timings,
     /// What was wrong with the answer's form, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+}
+
+impl Answer {
+    /// What to draw over the first picture: the boxes of the answer, or without any those of the thought.
+    pub fn boxes_to_show(&self) -> &[GroundedBox] {
+        if self.boxes.is_empty() { &self.seen } else { &self.boxes }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -284,19 +296,28 @@ impl Answerer {
         }
         let parsed = parse::parse(&text);
         problems.extend(parsed.problems);
-        let boxes = match images.first() {
-            Some(image) => {
-                let frames = image.box_frames();
-                let boxes = parsed.boxes.into_iter().map(|found| {
-                    let inside = frames.from_model(found.bbox_2d);
-                    let bbox_2d = [inside.x1, inside.y1, inside.x2, inside.y2].map(|v| v.round() as i64);
-                    GroundedBox { bbox_2d, label: found.label }
-                });
-                boxes.collect()
-            }
-            None => Vec::new(),
+        let on_first_picture = |found: Vec<LabelledBox>| -> Vec<GroundedBox> {
+            let Some(image) = images.first() else { return Vec::new() };
+            let frames = image.box_frames();
+            let given = |found: LabelledBox| {
+                let inside = frames.from_model(found.bbox_2d);
+                let bbox_2d = [inside.x1, inside.y1, inside.x2, inside.y2].map(|v| v.round() as i64);
+                GroundedBox { bbox_2d, label: found.label }
+            };
+            found.into_iter().map(given).collect()
         };
-        Answer { thought: parsed.thought, answer: parsed.answer, text, boxes, token_ids, timings, problems }
+        let sightings = parsed.thought.as_deref().map(sightings).unwrap_or_default();
+        let seen = sightings.into_iter().filter(|sighting| sighting.picture == 0);
+        Answer {
+            seen: on_first_picture(seen.map(|sighting| sighting.found).collect()),
+            boxes: on_first_picture(parsed.boxes),
+            thought: parsed.thought,
+            answer: parsed.answer,
+            text,
+            token_ids,
+            timings,
+            problems,
+        }
     }
 }
 

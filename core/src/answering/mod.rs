@@ -13,6 +13,7 @@ mod generate;
 mod memory;
 pub mod parse;
 mod sampling;
+pub mod sightings;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use agreement::{Agreement, agreement};

@@ -2,7 +2,9 @@
 //! thread of its own so that the model never waits for a disk.
 
 use super::{TrainConfig, TrainError, config::Mixture, config::Stage, sampler::Sampler};
+use crate::answering::sightings::{map_boxes, sightings};
 use crate::benchmarks::pixel_box;
+use crate::geometry::PixelBox;
 use crate::processor::{Content, Encoded, Message, PixelPatches, Processor, Role};
 use crate::samples::{DataType, Dataset, FoundationSample, GroundedBox, SpatialSample, Split, prompts};
 use crate::scenes::Dice;
@@ -123,6 +125,11 @@ fn gives_away(split: &Split, one: Row, other: Row) -> bool {
             let [one, other] = [one, other].map(|at| &split.grounding[at as usize].answer);
             one.iter().any(|found| other.iter().any(|wanted| wanted.label == found.label))
         }
+        // Where a thing is could be copied from the thought before instead of looked for.
+        (Row::ColdStart(one), Row::ColdStart(other)) => {
+            let [one, other] = [one, other].map(|at| sightings(&split.cold_start[at as usize].solution));
+            one.iter().any(|seen| other.iter().any(|wanted| wanted.found.label == seen.found.label))
+        }
         _ => false,
     }
 }
@@ -168,6 +175,13 @@ pub fn localization_answer(answer: &[GroundedBox], patches: &PixelPatches) -> St
         })
         .collect();
     format!("```json\n[\n{}\n]\n```", lines.join(",\n"))
+}
+
+/// A thought and its answer with whatever boxes it gives in pixels of the resized pictures, which are all of one size.
+fn thought_wanted(solution: &str, patches: &[PixelPatches]) -> String {
+    let Some(first) = patches.first() else { return solution.to_owned() };
+    let frames = first.box_frames();
+    map_boxes(solution, |[x1, y1, x2, y2]| frames.to_model(PixelBox::new(x1, y1, x2, y2)))
 }
 
 /// Turns rows into [`Prepared`] samples.
@@ -243,7 +257,7 @@ impl Encoder {
             }
             Row::ColdStart(at) => {
                 let row = &train.cold_start[at as usize];
-                Ok((row.prompt.clone(), row.solution.clone()))
+                Ok((row.prompt.clone(), thought_wanted(&row.solution, patches)))
             }
             Row::Foundation(at) => {
                 let row = &train.foundation[at as usize];
@@ -421,7 +435,8 @@ pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::GroundingSample;
+    use crate::model::bundled;
+    use crate::samples::{ColdStartSample, GroundingSample};
 
     fn split() -> Split {
         let spatial = |data_type| SpatialSample {
@@ -483,5 +498,29 @@ mod tests {
         assert_eq!(found, [boxes.to_vec(), vec![vec![Row::Spatial(0), Row::Spatial(2)]]].concat());
         let single = conversations(&split, Stage::Understanding, &mixture, 1);
         assert!(single.iter().all(|conversation| conversation.len() == 1));
+
+        let thought = |label: &str| ColdStartSample {
+            question_id: 0,
+            prompt: String::new(),
+            solution: format!("<think>I see the {label} at (0, 0, 9, 9).</think><answer>A</answer>"),
+            image: vec!["a.jpg".to_owned()],
+            data_type: DataType::SingleImage,
+        };
+        split.cold_start = ["bed", "lamp", "bed"].map(thought).to_vec();
+        let mixture = Mixture { cold_start: 1.0, localization: 0.0, single_image: 0.0, ..mixture };
+        let found = conversations(&split, Stage::ColdStart, &mixture, 3);
+        assert_eq!(found, [vec![Row::ColdStart(0), Row::ColdStart(1)], vec![Row::ColdStart(2)]]);
+    }
+
+    #[test]
+    fn boxes_of_a_thought_are_those_of_the_picture_that_the_model_sees() {
+        let processor = bundled::processor().unwrap();
+        let image = image::RgbImage::new(320, 240);
+        let patches = processor.image.preprocess(&image).unwrap();
+        assert_eq!(patches.resized_size, (224, 168));
+        let solution = "<think>The bed is at (0, 10, 320, 240), on the left.</think><answer>A</answer>";
+        let wanted = "<think>The bed is at (0, 7, 224, 168), on the left.</think><answer>A</answer>";
+        assert_eq!(thought_wanted(solution, &[patches]), wanted);
+        assert_eq!(thought_wanted(solution, &[]), solution);
     }
 }

@@ -343,7 +343,7 @@ impl TrainConfig {
                 temperature: 1.0,
                 top_k: 50,
                 top_p: 1.0,
-                max_new_tokens: if tiny { 256 } else { 1024 },
+                max_new_tokens: if tiny { 320 } else { 1024 },
                 updates_per_rollout: 1,
                 clip: 0.2,
                 kl: 0.01,
@@ -491,14 +491,15 @@ impl Mixture {
     fn of(stage: Stage, rehearsal: bool) -> Self {
         let none =
             Self { localization: 0.0, single_image: 0.0, multi_view: 0.0, video: 0.0, cold_start: 0.0 };
-        let localization = if rehearsal { 0.3 } else { 0.0 };
+        let repeated = |share: f64| if rehearsal { share } else { 0.0 };
         match stage {
             Stage::Foundation => none,
             Stage::Perception => Self { localization: 1.0, ..none },
             Stage::Understanding => {
-                Self { localization, single_image: 1.0, multi_view: 1.0, video: 1.0, ..none }
+                Self { localization: repeated(0.4), single_image: 1.0, multi_view: 1.0, video: 1.0, ..none }
             }
-            Stage::ColdStart => Self { localization, cold_start: 1.0, ..none },
+            // Thoughts are longer than boxes, so that this is a small part of the tokens.
+            Stage::ColdStart => Self { localization: repeated(1.0), cold_start: 1.0, ..none },
             Stage::Reasoning => Self { single_image: 1.0, multi_view: 1.0, video: 1.0, ..none },
         }
     }

@@ -3,7 +3,8 @@
 use super::batches::{conversation, open_visuals};
 use super::{TrainError, rewards};
 use crate::answering::generate_batch;
-use crate::answering::parse::parse;
+use crate::answering::parse::{LabelledBox, parse};
+use crate::answering::sightings::sightings;
 use crate::benchmarks::blind::{Blind, quality};
 use crate::benchmarks::{AverageBox, LocalizationScore, score_localization};
 use crate::geometry::PixelBox;
@@ -33,7 +34,7 @@ pub enum Task {
 }
 
 /// One question, what was wanted and what was said.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HeldOutAnswer {
     pub question_id: u64,
     pub scene: String,
@@ -46,7 +47,7 @@ pub struct HeldOutAnswer {
     pub truth: Truth,
     /// The model's words.
     pub text: String,
-    /// The boxes in them, in pixels of the stored image.
+    /// The boxes in them, those of a thought included, in pixels of the stored image.
     pub boxes: Vec<(String, PixelBox)>,
     /// Whether the answer has the form asked for.
     pub parsed: bool,
@@ -57,7 +58,7 @@ pub struct HeldOutAnswer {
 }
 
 /// What the answer should have been.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Truth {
     Boxes(Vec<GroundedBox>),
@@ -72,7 +73,7 @@ pub struct KindScore {
 }
 
 /// Mean scores over the questions.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Over localization questions, where there are any.
     pub mean_iou: Option<f64>,
@@ -287,14 +288,7 @@ impl Question {
         match &self.asked {
             Asked::Boxes(row) => {
                 let parsed = parse(&text);
-                let boxes: Vec<(String, PixelBox)> = parsed
-                    .boxes
-                    .iter()
-                    .filter_map(|found| {
-                        let frames = self.encoded.images.first()?.box_frames();
-                        Some((found.label.clone(), frames.from_model(found.bbox_2d)))
-                    })
-                    .collect();
+                let boxes = self.on_first_picture(parsed.boxes);
                 let readable = !boxes.is_empty() && parsed.problems.is_empty();
                 graded_boxes(row, text, boxes, readable)
             }
@@ -304,6 +298,8 @@ impl Question {
                     _ => is_direct(&text, row),
                 };
                 let score = rewards::accuracy(&text, row, false);
+                let seen = sightings(&text).into_iter().filter(|sighting| sighting.picture == 0);
+                let boxes = self.on_first_picture(seen.map(|sighting| sighting.found).collect());
                 let image = row.image.first().cloned().unwrap_or_default();
                 HeldOutAnswer {
                     question_id: row.question_id,
@@ -313,13 +309,20 @@ impl Question {
                     kind: kind(row),
                     truth: Truth::Text(row.answer.clone()),
                     text,
-                    boxes: Vec::new(),
+                    boxes,
                     parsed,
                     score,
                     localization: None,
                 }
             }
         }
+    }
+
+    /// What the model said in pixels of the picture it saw, in those of the stored one.
+    fn on_first_picture(&self, found: Vec<LabelledBox>) -> Vec<(String, PixelBox)> {
+        let Some(image) = self.encoded.images.first() else { return Vec::new() };
+        let frames = image.box_frames();
+        found.into_iter().map(|found| (found.label, frames.from_model(found.bbox_2d))).collect()
     }
 }
 

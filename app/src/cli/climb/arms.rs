@@ -3,6 +3,7 @@
 
 use super::examine::{Examined, Examiner};
 use super::{ClimbArgs, Scale, page, part, stage_config, train_in};
+use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
@@ -71,6 +72,13 @@ pub struct Budget {
     pub understanding: f64,
     pub cold_start: f64,
     pub reasoning: f64,
+}
+
+impl Budget {
+    /// The same with so many times the understanding.
+    fn with_understanding(self, factor: f64) -> Self {
+        Self { understanding: self.understanding * factor, ..self }
+    }
 }
 
 /// The tokens of a step of each stage, and the mixture's balance.
@@ -171,6 +179,8 @@ fn steps(tokens: f64, step: f64) -> u64 {
 #[derive(Debug, Serialize)]
 pub struct ArmsReport {
     pub quick: bool,
+    /// Of the steps of every stage.
+    pub scale: f64,
     pub seeds: u64,
     pub localization_questions: usize,
     pub spatial_questions: usize,
@@ -179,6 +189,8 @@ pub struct ArmsReport {
     pub blind_iou: f64,
     pub blind: BTreeMap<String, f64>,
     pub arms: Vec<ArmScores>,
+    /// The ladder with more or less understanding, which costs more or less.
+    pub sweep: Vec<ArmScores>,
 }
 
 #[derive(Debug, Serialize)]
@@ -232,29 +244,36 @@ pub fn run(
         cold_start: of(Stage::ColdStart),
         reasoning: of(Stage::Reasoning),
     };
-    let mut examined: Vec<ArmRuns> = Vec::new();
-    for &arm in &args.arms {
-        let plan = costs.plan(arm, &budget);
+    let climb = |name: String, plan: Vec<Link>| -> anyhow::Result<Climbed> {
         let mut runs = Vec::new();
-        for seed in 1..=args.seeds {
-            let end = climb_arm(args, scale, data, model, &plan, seed, stop)?;
-            let name = format!("{} {seed}", arm.name());
-            let found =
-                examiner.examine(&name, &end.join("model").display().to_string(), Stage::Reasoning)?;
+        for seed in args.first_seed..args.first_seed + args.seeds {
+            let run = climb_arm(args, scale, data, model, &plan, seed, stop)?;
+            let name = format!("{name} {seed}");
+            let found = examiner.examine_run(&name, &run, Stage::Reasoning)?;
             eprintln!(
                 "{name}: mean IoU {:.3}, spatial {:.3}",
                 found.localization.mean_iou.unwrap_or(0.0),
                 found.spatial.score.unwrap_or(0.0)
             );
-            runs.push((seed, found, end));
+            runs.push((seed, found, run));
         }
-        examined.push((arm, plan, runs));
+        Ok(Climbed { name, plan, runs })
+    };
+    let mut arms = Vec::new();
+    for &arm in &args.arms {
+        arms.push(climb(arm.name(), costs.plan(arm, &budget))?);
     }
-    let report = report(args, &examiner, budget, &examined)?;
+    let mut sweep = Vec::new();
+    for &factor in &args.sweep {
+        let plan = costs.plan(Arm::Ladder, &budget.with_understanding(factor));
+        sweep.push(climb(format!("{factor} × understanding"), plan)?);
+    }
+    let report = report(args, &examiner, budget, &arms, &sweep)?;
     let json = serde_json::to_string_pretty(&report)?;
     let (path, html) = (args.out.join("arms.json"), args.out.join("arms.html"));
     write_atomic(&path, json.as_bytes())?;
     write_atomic(&html, page::html(&report).as_bytes())?;
+    write_atomic(&args.out.join("arms.svg"), page::figure(&report).as_bytes())?;
     eprint!("{}", page::table(&report));
     eprintln!("report: {}   page: {}", path.display(), html.display());
     if args.json {
@@ -263,8 +282,7 @@ pub fn run(
     Ok(())
 }
 
-/// Trains the stages of an arm one after the other; arms that begin alike share what they have in common. The folder of
-/// the last run.
+/// Trains the stages of an arm one after the other; arms that begin alike share what they have in common. The last run.
 fn climb_arm(
     args: &ClimbArgs,
     scale: &Scale,
@@ -273,10 +291,10 @@ fn climb_arm(
     plan: &[Link],
     seed: u64,
     stop: &AtomicBool,
-) -> anyhow::Result<PathBuf> {
+) -> anyhow::Result<RunDir> {
     let mut model = model.to_owned();
-    let mut root = args.out.join("arms").join(format!("seed_{seed}"));
     let mut name = String::new();
+    let mut last = None;
     for link in plan {
         let mut config = stage_config(args, scale, link.stage, data, &model)?;
         config.steps = link.steps;
@@ -286,10 +304,12 @@ fn climb_arm(
             config.mixture = Mixture { localization, ..config.mixture };
         }
         name = if name.is_empty() { link.name() } else { format!("{name}+{}", link.name()) };
-        root = args.out.join("arms").join(format!("seed_{seed}")).join(&name);
-        model = train_in(config, &root, &args.device, stop)?.display().to_string();
+        let root = args.out.join("arms").join(format!("seed_{seed}")).join(&name);
+        let run = train_in(config, &root, &args.device, stop)?;
+        model = run.model_dir().display().to_string();
+        last = Some(run);
     }
-    Ok(root)
+    last.context("an arm without stages")
 }
 
 /// Measured on the data: the mean tokens of a sample of each stage, times the samples of its step.
@@ -323,31 +343,27 @@ fn costs(args: &ClimbArgs, scale: &Scale, data: &Path, model: &str) -> anyhow::R
     })
 }
 
-/// An arm, its stages, and for each seed what was found and the folder of its last run.
-type ArmRuns = (Arm, Vec<Link>, Vec<(u64, Examined, PathBuf)>);
+/// An arm, its stages, and for each seed what was found and the last run.
+struct Climbed {
+    name: String,
+    plan: Vec<Link>,
+    runs: Vec<(u64, Examined, RunDir)>,
+}
 
-fn report(
-    args: &ClimbArgs,
-    examiner: &Examiner<'_>,
-    budget: Budget,
-    examined: &[ArmRuns],
-) -> anyhow::Result<ArmsReport> {
-    let ladder = examined.iter().find(|(arm, ..)| *arm == Arm::Ladder);
-    let first = examined.iter().find_map(|(.., runs)| runs.first());
-    let mut arms = Vec::new();
-    for (arm, plan, runs) in examined {
+impl Climbed {
+    fn scores(&self, ladder: Option<&Self>) -> anyhow::Result<ArmScores> {
         let gain = |of: &dyn Fn(&Examined) -> &Evaluation, seed: u64| {
-            let (_, _, of_ladder) = ladder?;
             // Seed by seed, so that each question of each seed is one pair.
-            let all = |runs: &[(u64, Examined, PathBuf)]| {
-                runs.iter().flat_map(|(_, found, _)| of(found).scores()).collect::<Vec<f64>>()
+            let all = |climbed: &Self| {
+                climbed.runs.iter().flat_map(|(_, found, _)| of(found).scores()).collect::<Vec<f64>>()
             };
-            let scenes: Vec<String> = runs.iter().flat_map(|(_, found, _)| of(found).scenes()).collect();
-            Some(paired_bootstrap(&all(runs), &all(of_ladder), &scenes, seed))
+            let scenes: Vec<String> = self.runs.iter().flat_map(|(_, found, _)| of(found).scenes()).collect();
+            ladder.map(|ladder| paired_bootstrap(&all(self), &all(ladder), &scenes, seed))
         };
         let boxes = gain(&|found| &found.localization, 1);
         let spatial = gain(&|found| &found.spatial, 2);
-        let scores = runs
+        let runs = self
+            .runs
             .iter()
             .map(|(seed, found, run)| {
                 Ok(RunScores {
@@ -357,40 +373,51 @@ fn report(
                     in_form: found.spatial.parsed,
                     kinds: found.spatial.kinds.clone(),
                     rewards: rewards(run)?,
-                    model: run.join("model"),
+                    model: run.model_dir(),
                 })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mean =
-            |of: &dyn Fn(&RunScores) -> f64| scores.iter().map(of).sum::<f64>() / scores.len().max(1) as f64;
-        arms.push(ArmScores {
-            arm: arm.name(),
-            stages: plan.iter().map(|link| (link.stage.name().to_owned(), link.steps)).collect(),
+            |of: &dyn Fn(&RunScores) -> f64| runs.iter().map(of).sum::<f64>() / runs.len().max(1) as f64;
+        Ok(ArmScores {
+            arm: self.name.clone(),
+            stages: self.plan.iter().map(|link| (link.stage.name().to_owned(), link.steps)).collect(),
             mean_iou: mean(&|run| run.mean_iou),
             score: mean(&|run| run.score),
             in_form: mean(&|run| run.in_form),
-            runs: scores,
-            against_ladder: match (arm, boxes, spatial) {
-                (Arm::Ladder, ..) | (_, None, _) | (_, _, None) => None,
-                (_, Some(mean_iou), Some(score)) => Some(Gain { mean_iou, score }),
-            },
-        });
+            runs,
+            against_ladder: boxes.zip(spatial).map(|(mean_iou, score)| Gain { mean_iou, score }),
+        })
     }
+}
+
+fn report(
+    args: &ClimbArgs,
+    examiner: &Examiner<'_>,
+    budget: Budget,
+    arms: &[Climbed],
+    sweep: &[Climbed],
+) -> anyhow::Result<ArmsReport> {
+    let ladder = arms.iter().find(|climbed| climbed.name == Arm::Ladder.name());
+    let first = arms.iter().chain(sweep).find_map(|climbed| climbed.runs.first());
+    let against = |climbed: &Climbed| climbed.scores(ladder.filter(|ladder| ladder.name != climbed.name));
     Ok(ArmsReport {
         quick: args.quick,
+        scale: args.scale,
         seeds: args.seeds,
         localization_questions: first.map_or(0, |(_, found, _)| found.localization.answers.len()),
         spatial_questions: first.map_or(0, |(_, found, _)| found.spatial.answers.len()),
         budget,
         blind_iou: examiner.average_box()?.mean_iou.unwrap_or(0.0),
         blind: examiner.blind(),
-        arms,
+        arms: arms.iter().map(against).collect::<anyhow::Result<_>>()?,
+        sweep: sweep.iter().map(against).collect::<anyhow::Result<_>>()?,
     })
 }
 
 /// Of a run of the reasoning stage, the mean reward and its spread in every step; nothing for other stages.
-fn rewards(run: &Path) -> anyhow::Result<Vec<(f64, f64)>> {
-    Ok(read_events(&RunDir::open(run)?.events_path())?
+fn rewards(run: &RunDir) -> anyhow::Result<Vec<(f64, f64)>> {
+    Ok(read_events(&run.events_path())?
         .iter()
         .filter_map(|event| match &event.event {
             Event::Step { parts, .. } => Some((part(parts, "reward")?, part(parts, "reward_spread")?)),
@@ -434,5 +461,27 @@ mod tests {
         let reversed = costs.plan(Arm::Reversed, &budget);
         assert_eq!((reversed[0].stage, reversed[0].localization), (Stage::Understanding, Some(0.0)));
         assert_eq!(costs.plan(Arm::FromScratch, &budget).len(), 1);
+    }
+
+    #[test]
+    fn a_sweep_changes_understanding_alone() {
+        let costs = Costs {
+            perception: 1.0,
+            understanding: 2.0,
+            cold_start: 3.0,
+            reasoning: 4.0,
+            understanding_alone: 2.0,
+            cold_start_alone: 3.0,
+            even_localization: 1.0,
+        };
+        let budget = Budget { perception: 10.0, understanding: 80.0, cold_start: 30.0, reasoning: 40.0 };
+        let steps = |factor: f64| -> Vec<u64> {
+            costs
+                .plan(Arm::Ladder, &budget.with_understanding(factor))
+                .iter()
+                .map(|link| link.steps)
+                .collect()
+        };
+        assert_eq!([0.25, 1.0, 4.0].map(steps), [[10, 10, 10, 10], [10, 40, 10, 10], [10, 160, 10, 10]]);
     }
 }

@@ -2,19 +2,23 @@
 
 use crate::cli::progress::bar;
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 use spatial_ladder::model::{Device, bundled, device};
 use spatial_ladder::processor::Processor;
+use spatial_ladder::runs::RunDir;
 use spatial_ladder::samples::Dataset;
-use spatial_ladder::training::{Evaluation, Evaluator, Stage, Task, blind_scores};
+use spatial_ladder::samples::files::write_atomic;
+use spatial_ladder::training::{Evaluation, Evaluator, HeldOutAnswer, Stage, Task, blind_scores};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// Longest thought of an examination, in tokens of the tiny model: what the cold start writes about a distance has 229.
-const THOUGHT_TOKENS: usize = 256;
+/// Longest thought of an examination, in tokens of the tiny model.
+const THOUGHT_TOKENS: usize = 320;
 
 /// The questions that every stage of a climb is examined with.
 pub struct Examiner<'a> {
+    data: PathBuf,
     dataset: Dataset,
     processor: Processor,
     questions: [usize; 2],
@@ -32,6 +36,17 @@ pub struct Examined {
     pub thinking: bool,
 }
 
+/// An examination as a run's folder keeps it: `examined.json`.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    data: PathBuf,
+    questions: [usize; 2],
+    thinking: bool,
+    /// With the answers, which the scores alone leave out.
+    localization: (Evaluation, Vec<HeldOutAnswer>),
+    spatial: (Evaluation, Vec<HeldOutAnswer>),
+}
+
 impl<'a> Examiner<'a> {
     pub fn new(
         data: &Path,
@@ -40,12 +55,38 @@ impl<'a> Examiner<'a> {
         stop: &'a AtomicBool,
     ) -> anyhow::Result<Self> {
         Ok(Self {
+            data: data.to_owned(),
             dataset: Dataset::open(data)?,
             processor: bundled::processor()?,
             questions,
             device: device::open_all(device)?.swap_remove(0),
             stop,
         })
+    }
+
+    /// Asks the finished model of a run everything, as [`Self::examine`]; what was found earlier with the same questions
+    /// is kept in the run's folder and taken from there.
+    pub fn examine_run(&self, name: &str, run: &RunDir, stage: Stage) -> anyhow::Result<Examined> {
+        let path = run.root().join("examined.json");
+        let kept = std::fs::read_to_string(&path).ok();
+        // A file that cannot be read is as good as none.
+        let kept: Option<Kept> = kept.and_then(|text| serde_json::from_str(&text).ok());
+        if let Some(kept) = kept.filter(|kept| kept.data == self.data && kept.questions == self.questions) {
+            let [localization, spatial] =
+                [kept.localization, kept.spatial].map(|(found, answers)| Evaluation { answers, ..found });
+            return Ok(Examined { stage: name.to_owned(), localization, spatial, thinking: kept.thinking });
+        }
+        let found = self.examine(name, &run.model_dir().display().to_string(), stage)?;
+        let keep = |found: &Evaluation| (found.clone(), found.answers.clone());
+        let kept = Kept {
+            data: self.data.clone(),
+            questions: self.questions,
+            thinking: found.thinking,
+            localization: keep(&found.localization),
+            spatial: keep(&found.spatial),
+        };
+        write_atomic(&path, &serde_json::to_vec(&kept)?)?;
+        Ok(found)
     }
 
     /// Asks a model everything; `stage` says how the spatial questions are asked.

@@ -18,9 +18,10 @@ use spatial_ladder::runs::{Event, RunDir, read_events};
 use spatial_ladder::samples::Dataset;
 use spatial_ladder::samples::files::write_atomic;
 use spatial_ladder::training::{Outcome, Preset, Stage, TrainConfig, train};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Climb the ladder on generated rooms: build data, train every stage, evaluate on rooms never seen
 #[derive(Debug, Args)]
@@ -28,6 +29,9 @@ pub struct ClimbArgs {
     /// Minutes instead of hours: fewer rooms, fewer steps
     #[arg(long)]
     pub quick: bool,
+    /// So many times the steps of every stage
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pub scale: f64,
     /// Train the foundation too, from random weights, instead of starting from the bundled checkpoint
     #[arg(long)]
     pub from_scratch: bool,
@@ -41,12 +45,19 @@ pub struct ClimbArgs {
     #[arg(long, value_name = "STAGE.KEY=VALUE")]
     pub set: Vec<String>,
     /// Instead of one climb, compare ways of spending its compute: all of them for `--arms` alone, else those named,
-    /// separated by commas. Writes arms.json and arms.html
+    /// separated by commas. Writes arms.json, arms.html and arms.svg
     #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., default_missing_value = ALL_ARMS)]
     pub arms: Vec<Arm>,
     /// Seeds of every arm
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100), requires = "arms")]
     pub seeds: u64,
+    /// The first of them. Several processes may share one --out, each with arms or seeds of its own: what one trains the
+    /// others wait for; all of them once more, in one process, then makes the report of what is there
+    #[arg(long, value_name = "SEED", default_value_t = 1, requires = "arms")]
+    pub first_seed: u64,
+    /// Also climb with these multiples of the understanding stage's steps, separated by commas, as 0.25,0.5,2,4
+    #[arg(long, value_name = "FACTORS", value_delimiter = ',', requires = "arms")]
+    pub sweep: Vec<f64>,
     /// Also print the report as JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -57,12 +68,15 @@ impl ClimbArgs {
     pub fn quick() -> Self {
         Self {
             quick: true,
+            scale: 1.0,
             from_scratch: false,
             device: "auto".into(),
             out: "runs/climb".into(),
             set: Vec::new(),
             arms: Vec::new(),
             seeds: 3,
+            first_seed: 1,
+            sweep: Vec::new(),
             json: false,
         }
     }
@@ -107,6 +121,19 @@ impl Scale {
         test_questions: [1_000, 2_000],
     };
 
+    fn of(args: &ClimbArgs) -> Self {
+        let scale = if args.quick { Self::QUICK } else { Self::FULL };
+        let scaled = |steps: u64| ((steps as f64 * args.scale).round() as u64).max(1);
+        Self {
+            foundation: scaled(scale.foundation),
+            perception: scaled(scale.perception),
+            understanding: scaled(scale.understanding),
+            cold_start: scaled(scale.cold_start),
+            reasoning: scaled(scale.reasoning),
+            ..scale
+        }
+    }
+
     fn steps(&self, stage: Stage) -> u64 {
         match stage {
             Stage::Foundation => self.foundation,
@@ -124,7 +151,7 @@ const LADDER: [Stage; 4] = [Stage::Perception, Stage::Understanding, Stage::Cold
 pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = interrupt::flag();
-    let scale = if args.quick { Scale::QUICK } else { Scale::FULL };
+    let scale = Scale::of(&args);
     for assignment in &args.set {
         let stage = assignment.split_once('.').map(|(stage, _)| stage.parse::<Stage>());
         anyhow::ensure!(
@@ -133,12 +160,17 @@ pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
         );
     }
 
+    let factors = std::iter::once(&args.scale).chain(&args.sweep);
+    anyhow::ensure!(
+        factors.copied().all(|factor| (0.001..=1000.0).contains(&factor)),
+        "--scale and --sweep take numbers from 0.001 to 1000"
+    );
     let mut model = "tiny".to_owned();
     if args.from_scratch {
         let data = args.out.join("foundation_data");
         build_data(&data, scale.foundation_rooms, DataPreset::Foundation, &stop)?;
         let config = stage_config(&args, &scale, Stage::Foundation, &data, "tiny:random")?;
-        model = climb_stage(config, &args, &stop)?.display().to_string();
+        model = climb_stage(config, &args, &stop)?.model_dir().display().to_string();
     }
 
     let data = args.out.join("data");
@@ -150,8 +182,9 @@ pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
     let mut examined = vec![examiner.examine("foundation", &model, Stage::Perception)?];
     for stage in LADDER {
         let config = stage_config(&args, &scale, stage, &data, &model)?;
-        model = climb_stage(config, &args, &stop)?.display().to_string();
-        examined.push(examiner.examine(stage.name(), &model, stage)?);
+        let run = climb_stage(config, &args, &stop)?;
+        examined.push(examiner.examine_run(stage.name(), &run, stage)?);
+        model = run.model_dir().display().to_string();
     }
 
     let events = read_events(&RunDir::open(args.out.join(Stage::Reasoning.name()))?.events_path())?;
@@ -191,7 +224,31 @@ fn part(parts: &[(String, f64)], name: &str) -> Option<f64> {
     parts.iter().find(|(part, _)| part == name).map(|(_, value)| *value)
 }
 
+/// Waits until no other process works on `path`, and holds it until the file is dropped.
+fn hold(path: &Path, stop: &AtomicBool) -> anyhow::Result<File> {
+    let lock = path.with_extension("lock");
+    let context = || format!("{} cannot be locked", lock.display());
+    if let Some(parent) = lock.parent() {
+        std::fs::create_dir_all(parent).with_context(context)?;
+    }
+    let file = File::create(&lock).with_context(context)?;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(context),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if !std::mem::replace(&mut told, true) {
+            eprintln!("waiting for another process that works on {}", path.display());
+        }
+        anyhow::ensure!(!stop.load(Ordering::Relaxed), "stopped; the same command goes on from here");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
 fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -> anyhow::Result<()> {
+    let _held = hold(out, stop)?;
     if Dataset::open(out).is_ok() {
         eprintln!("{} is there already and is used as it is", out.display());
         return Ok(());
@@ -212,20 +269,16 @@ fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -
     Ok(())
 }
 
-/// Trains one stage in `OUT/STAGE`; the finished model's folder.
-fn climb_stage(config: TrainConfig, args: &ClimbArgs, stop: &AtomicBool) -> anyhow::Result<PathBuf> {
+/// Trains one stage in `OUT/STAGE`; the finished run.
+fn climb_stage(config: TrainConfig, args: &ClimbArgs, stop: &AtomicBool) -> anyhow::Result<RunDir> {
     let root = args.out.join(config.stage.name());
     train_in(config, &root, &args.device, stop)
 }
 
-/// Trains one stage in a run directory, going on where an earlier climb was stopped; the finished model's folder.
-fn train_in(
-    mut config: TrainConfig,
-    root: &Path,
-    device: &str,
-    stop: &AtomicBool,
-) -> anyhow::Result<PathBuf> {
+/// Trains one stage in a run directory, going on where an earlier climb was stopped; the finished run.
+fn train_in(mut config: TrainConfig, root: &Path, device: &str, stop: &AtomicBool) -> anyhow::Result<RunDir> {
     let stage = config.stage.name();
+    let _held = hold(root, stop)?;
     let run = RunDir::create(root)?;
     let events = read_events(&run.events_path())?;
     if !events.is_empty() {
@@ -235,11 +288,11 @@ fn train_in(
     device.clone_into(&mut config.device);
     if events.iter().any(|event| matches!(event.event, Event::Finished { .. })) {
         eprintln!("stage {stage} is finished already; remove {} to train it anew", run.root().display());
-        return Ok(run.model_dir());
+        return Ok(run);
     }
     let mut progress = TrainingProgress::new(stage, config.steps);
     let outcome = train(config, &run, !events.is_empty(), stop, &mut |event| progress.show(event))?;
     progress.finish();
     anyhow::ensure!(outcome == Outcome::Finished, "stopped; the same command goes on from here");
-    Ok(run.model_dir())
+    Ok(run)
 }

@@ -1,6 +1,6 @@
 //! The arms' scores for people: a table for the terminal and for Markdown, and one HTML page that needs nothing else.
 
-use super::arms::{ArmScores, ArmsReport};
+use super::arms::{ArmScores, ArmsReport, RunScores};
 use spatial_ladder::benchmarks::Interval;
 use std::fmt::Write as _;
 
@@ -35,7 +35,7 @@ fn blind_mean(report: &ArmsReport) -> f64 {
 const HEADS: [&str; 7] =
     ["arm", "steps", "mean IoU", "less the ladder's", "spatial", "less the ladder's", "in form"];
 
-/// The cells below [`HEADS`]: a row for each arm, and one for who does not look.
+/// The cells below [`HEADS`]: a row for each arm, one for each of the sweep, and one for who does not look.
 fn rows(report: &ArmsReport) -> Vec<[String; 7]> {
     let row = |arm: &ArmScores| {
         let gain = arm.against_ladder.as_ref();
@@ -49,7 +49,7 @@ fn rows(report: &ArmsReport) -> Vec<[String; 7]> {
             format!("{:.2}", arm.in_form),
         ]
     };
-    let mut rows: Vec<[String; 7]> = report.arms.iter().map(row).collect();
+    let mut rows: Vec<[String; 7]> = report.arms.iter().chain(&report.sweep).map(row).collect();
     let [iou, spatial] = [report.blind_iou, blind_mean(report)].map(|score| format!("{score:.3}"));
     let none = String::new;
     rows.push(["without looking".to_owned(), none(), iou, none(), spatial, none(), none()]);
@@ -95,41 +95,94 @@ pub fn html(report: &ArmsReport) -> String {
          from the same foundation; {} seeds; {} localization and {} spatial questions about rooms never seen, answered after \
          a thought. Intervals of 95 %, paired by question and seed, resampled by room.</p>\
          <table>{table}</table>\
-         <h2>Spatial questions</h2>{}<h2>Localization</h2>{}<h2>Reward while reinforced</h2>{}\
+         <h2>Spatial questions</h2>{}<h2>Localization</h2>{}{}<h2>Reward while reinforced</h2>{}\
          <h2>Spread of the reward within a group</h2>{}</html>\n",
         total / 1e6,
         report.arms.len(),
         report.seeds,
         report.localization_questions,
         report.spatial_questions,
-        bars(report, &|arm| arm.score, &|arm| arm.runs.iter().map(|run| run.score).collect(), blind),
-        bars(
-            report,
-            &|arm| arm.mean_iou,
-            &|arm| arm.runs.iter().map(|run| run.mean_iou).collect(),
-            report.blind_iou
-        ),
+        bars(&report.arms, &|run| run.score, blind),
+        bars(&report.arms, &|run| run.mean_iou, report.blind_iou),
+        sweep(report, blind),
         curves(report, &|(reward, _)| *reward),
         curves(report, &|(_, spread)| *spread),
     )
 }
 
+/// The scores of the arms as one picture that needs nothing else.
+pub fn figure(report: &ArmsReport) -> String {
+    const WIDTH: usize = 700;
+    let charts = [
+        (
+            "Spatial questions, mean score over the kinds",
+            bars(&report.arms, &|run| run.score, blind_mean(report)),
+        ),
+        ("Localization, mean IoU", bars(&report.arms, &|run| run.mean_iou, report.blind_iou)),
+    ];
+    let height = bars_height(report.arms.len());
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {0:.0}\" width=\"{WIDTH}\" height=\"{0:.0}\">\
+         <style>text{{font:12px sans-serif;fill:#777}}</style>",
+        2.0 * (height + 34.0)
+    );
+    for (at, (title, chart)) in charts.iter().enumerate() {
+        let top = at as f64 * (height + 34.0);
+        let _ = write!(
+            svg,
+            "<text x=\"4\" y=\"{:.0}\" font-weight=\"bold\">{title}</text>\
+             <svg y=\"{:.0}\" width=\"{WIDTH}\" height=\"{height:.0}\">{chart}</svg>",
+            top + 18.0,
+            top + 26.0
+        );
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// The ladder with less and more understanding, in the order of how much.
+fn sweep(report: &ArmsReport, blind: f64) -> String {
+    if report.sweep.is_empty() {
+        return String::new();
+    }
+    let understanding = |arm: &&ArmScores| {
+        arm.stages.iter().find(|(stage, _)| stage == "understanding").map_or(0, |(_, steps)| *steps)
+    };
+    let ladder = report.arms.iter().filter(|arm| arm.against_ladder.is_none());
+    let mut points: Vec<&ArmScores> = report.sweep.iter().chain(ladder).collect();
+    points.sort_by_key(understanding);
+    format!(
+        "<h2>With less and more understanding</h2><p>Spatial questions, then localization; these cost less and more than \
+         the ladder.</p>{}{}",
+        bars(points.iter().copied(), &|run| run.score, blind),
+        bars(points.iter().copied(), &|run| run.mean_iou, report.blind_iou)
+    )
+}
+
+const BAR_ROW: f64 = 26.0;
+
+/// Of a chart of so many bars.
+fn bars_height(arms: usize) -> f64 {
+    BAR_ROW * arms as f64 + 24.0
+}
+
 /// A bar for each arm, a dot for each of its seeds, a line where one comes without looking.
-fn bars(
-    report: &ArmsReport,
-    mean: &dyn Fn(&ArmScores) -> f64,
-    seeds: &dyn Fn(&ArmScores) -> Vec<f64>,
+fn bars<'a>(
+    arms: impl IntoIterator<Item = &'a ArmScores>,
+    value: &dyn Fn(&RunScores) -> f64,
     blind: f64,
 ) -> String {
     const WIDTH: f64 = 700.0;
-    const ROW: f64 = 26.0;
-    let all = report.arms.iter().flat_map(seeds).chain([blind]);
+    let arms: Vec<&ArmScores> = arms.into_iter().collect();
+    let seeds = |arm: &ArmScores| arm.runs.iter().map(value).collect::<Vec<f64>>();
+    let mean = |arm: &ArmScores| seeds(arm).iter().sum::<f64>() / arm.runs.len().max(1) as f64;
+    let all = arms.iter().flat_map(|arm| seeds(arm)).chain([blind]);
     let top = all.fold(0.0, f64::max).max(1e-9) * 1.1;
     let x = |value: f64| 150.0 + value / top * (WIDTH - 210.0);
-    let height = ROW * report.arms.len() as f64 + 24.0;
+    let height = bars_height(arms.len());
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">");
-    for (at, arm) in report.arms.iter().enumerate() {
-        let y = ROW * at as f64 + 4.0;
+    for (at, arm) in arms.iter().enumerate() {
+        let y = BAR_ROW * at as f64 + 4.0;
         let color = COLORS[at % COLORS.len()];
         let _ = write!(
             svg,

@@ -205,3 +205,41 @@ impl Report {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(parts: &[(&str, f64)]) -> Timed {
+        let parts = parts.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        let event = Event::Step {
+            step: 1,
+            loss: 0.0,
+            learning_rate: 0.0,
+            gradient_norm: 0.0,
+            samples_per_s: 0.0,
+            tokens_per_s: 0.0,
+            seconds_left: 0.0,
+            parts,
+        };
+        Timed { time: 0.0, event }
+    }
+
+    #[test]
+    fn headroom_is_read_from_the_first_steps() {
+        let reinforced = |best: f64, mean: f64, zero: f64| {
+            step(&[("accuracy", mean), ("best_of_group", best), ("zero_spread_groups", zero)])
+        };
+        let mut events =
+            vec![Timed { time: 0.0, event: Event::Resumed { step: 0 } }, step(&[("accuracy", 1.0)])];
+        assert_eq!(Headroom::of(&events), None);
+        events.extend([reinforced(0.75, 0.25, 0.5), reinforced(0.5, 0.25, 0.25)]);
+        let found = Headroom::of(&events).unwrap();
+        assert_eq!(found, Headroom { steps: 2, best_over_mean: 0.375, zero_spread: 0.375 });
+        assert!(found.is_enough());
+        // What comes after the first steps does not count: by then the model has changed.
+        events.extend((0..20).map(|_| reinforced(1.0, 1.0, 1.0)));
+        assert_eq!(Headroom::of(&events).unwrap().steps, Headroom::STEPS);
+        assert!(!Headroom::of(&events).unwrap().is_enough());
+    }
+}

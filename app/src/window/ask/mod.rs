@@ -314,7 +314,7 @@ impl AskWorkspace {
         };
         let picture = shared.pictures.get(ui.ctx(), image);
         let boxes: &[GroundedBox] = match &self.state {
-            State::Answered(answer) => &answer.boxes,
+            State::Answered(answer) => answer.boxes_to_show(),
             _ => &[],
         };
         let room = ui.available_size() - vec2(0.0, 22.0);

@@ -24,6 +24,16 @@ use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Device, Int, Tensor};
 use std::cell::Cell;
 
+/// Whether this processor's products of many rows with 16-bit weights round the activations to bfloat16.
+#[cfg(test)]
+pub fn rounds_activations() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let rounds = products::has_avx512();
+    #[cfg(not(target_arch = "x86_64"))]
+    let rounds = false;
+    rounds
+}
+
 /// See the functions of this module, which call these.
 #[backend_extension(Flex, Autodiff)]
 pub trait FusedOps: Backend {

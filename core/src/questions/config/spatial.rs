@@ -66,6 +66,9 @@ pub struct SpatialConfig {
     /// Whether each single-image question also becomes a localization row with the same id, as in the released
     /// data: first localized, then answered.
     pub ground_single_image: bool,
+    /// Whether a thought that says where it sees something gives its box too: `(x1, y1, x2, y2)` in pixels of the stored
+    /// picture. Training turns them into pixels of the picture that the model sees.
+    pub boxes_in_thoughts: bool,
     /// Cold-start rows to train on, at most.
     pub cold_start: usize,
     /// Cold-start rows held out, at most.
@@ -135,6 +138,7 @@ impl Default for SpatialConfig {
             min_apart_s: 1.0,
             order_options: 4,
             ground_single_image: false,
+            boxes_in_thoughts: false,
             cold_start: 1000,
             cold_start_evaluation: 100,
             train: Quotas::default(),
@@ -176,6 +180,7 @@ impl SpatialConfig {
             video_seconds: 12.0,
             max_per_image_and_type: 2,
             max_per_scene_and_type: 4,
+            boxes_in_thoughts: true,
             // A thought about everything: there is too little to learn language from else.
             cold_start: 1_000_000,
             cold_start_evaluation: 200,

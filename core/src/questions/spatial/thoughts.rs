@@ -75,6 +75,18 @@ impl<'a> Telling<'a> {
             m if m > 0.66 => "on the right",
             _ => "in the middle",
         };
+        if self.showing.config.spatial.boxes_in_thoughts {
+            let [x1, y1, x2, y2] = seen.bbox_2d();
+            // The order of a caption of the foundation stage, and its distance, which is along the camera's axis.
+            let away = metres(seen.camera_position.z);
+            let place = format!("at ({x1}, {y1}, {x2}, {y2}), {side}, {away} m away.");
+            return match (self.showing.data_type, dice.index(2)) {
+                (DataType::SingleImage, 0) => format!("The {name} is {place}"),
+                (DataType::SingleImage, _) => format!("I see the {name} {place}"),
+                (_, 0) => format!("The {name} is in {} {number} {place}", self.name()),
+                _ => format!("I see the {name} in {} {number} {place}", self.name()),
+            };
+        }
         let far = metres(seen.camera_position.length());
         let where_ = match self.showing.data_type {
             DataType::SingleImage => format!("{side} of the image"),

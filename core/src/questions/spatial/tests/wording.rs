@@ -1,6 +1,7 @@
 //! Thoughts must lead to the answer and to no other.
 
 use super::*;
+use crate::answering::sightings::sightings;
 use crate::samples::Reason;
 
 /// Numbers in a text that stand before this unit.
@@ -186,4 +187,31 @@ fn thoughts_say_where_things_are_seen() {
         }
     }
     assert!(checked > 500, "{checked}");
+}
+
+#[test]
+fn boxes_in_thoughts_are_around_the_pixels_of_what_they_name() {
+    let mut config = config();
+    config.spatial.boxes_in_thoughts = true;
+    let mut checked = [0; 2];
+    for (filmed, seed) in ROOMS.iter().take(12).zip(0..) {
+        for candidate in ask_all(&filmed.sights(), &config, &mut Dice::new(seed, 0)) {
+            for sighting in sightings(&candidate.thought) {
+                let id = filmed.the(&candidate, &sighting.found.label).id;
+                let instances = &filmed.instances[candidate.cameras[sighting.picture]];
+                let pixels: Vec<(u32, u32)> = (0..WIDTH * HEIGHT)
+                    .filter(|at| instances[*at as usize] == id)
+                    .map(|at| (at % WIDTH, at / WIDTH))
+                    .collect();
+                let span = |side: &dyn Fn(&(u32, u32)) -> u32| {
+                    let sides = || pixels.iter().map(side);
+                    [sides().min().unwrap() as f32, sides().max().unwrap() as f32 + 1.0]
+                };
+                let ([x1, x2], [y1, y2]) = (span(&|at| at.0), span(&|at| at.1));
+                assert_eq!(sighting.found.bbox_2d, [x1, y1, x2, y2], "{}", candidate.thought);
+                checked[usize::from(candidate.data_type != DataType::SingleImage)] += 1;
+            }
+        }
+    }
+    assert!(checked.iter().all(|count| *count > 200), "{checked:?}");
 }
