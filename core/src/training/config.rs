@@ -275,8 +275,8 @@ impl TrainConfig {
             seed: 42,
             steps: match (tiny, stage) {
                 (true, Stage::Foundation) => 3_800,
-                (true, Stage::Understanding) => 2_600,
-                (true, Stage::ColdStart) => 2_200,
+                (true, Stage::Understanding) => 2_200,
+                (true, Stage::ColdStart) => 8_000,
                 (true, Stage::Reasoning) => 200,
                 (true, Stage::Perception) => 5_000,
                 (false, Stage::Reasoning) => 2_500,

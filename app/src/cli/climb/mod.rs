@@ -115,8 +115,8 @@ impl Scale {
         foundation_rooms: 6_000,
         foundation: 3_800,
         perception: 5_000,
-        understanding: 2_600,
-        cold_start: 2_200,
+        understanding: 2_200,
+        cold_start: 8_000,
         reasoning: 100,
         test_questions: [1_000, 2_000],
     };
