@@ -151,6 +151,7 @@ impl Engine for Script {
             thought: Some("The table stands right of the chair.".into()),
             answer: text.to_owned(),
             boxes: vec![GroundedBox { bbox_2d: [150, 100, 290, 190], label: "table".into() }],
+            seen: Vec::new(),
             token_ids: Vec::new(),
             problems: Vec::new(),
             timings: Timings {
