@@ -10,4 +10,4 @@ mod statistics;
 pub(crate) use localization::pixel_box;
 pub use localization::{AverageBox, LocalizationScore, score_localization};
 pub use relative_accuracy::mean_relative_accuracy;
-pub use statistics::{Interval, paired_bootstrap};
+pub use statistics::{Interval, bootstrap, paired_bootstrap};

@@ -12,15 +12,21 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Mean difference `a - b` with its 95 % percentile interval over 2,000 resamplings of `groups`:
-/// questions about the same scene are not independent, so whole scenes are drawn.
-/// `groups[i]` is the scene of question `i`; all three slices have the same length, at least 1.
+/// Mean difference `a - b` with its interval, as [`bootstrap`]. All three slices have the same length.
 pub fn paired_bootstrap(a: &[f64], b: &[f64], groups: &[String], seed: u64) -> Interval {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    bootstrap(&differences, groups, seed)
+}
+
+/// Mean with its 95 % percentile interval over 2,000 resamplings of `groups`: questions about the same scene are not
+/// independent, so whole scenes are drawn. `groups[i]` is the scene of question `i`; both slices have the same length, at
+/// least 1.
+pub fn bootstrap(values: &[f64], groups: &[String], seed: u64) -> Interval {
     const RESAMPLES: usize = 2_000;
     let mut scenes: std::collections::BTreeMap<&str, (f64, f64)> = Default::default();
-    for ((a, b), group) in a.iter().zip(b).zip(groups) {
+    for (value, group) in values.iter().zip(groups) {
         let scene = scenes.entry(group).or_default();
-        scene.0 += a - b;
+        scene.0 += value;
         scene.1 += 1.0;
     }
     let scenes: Vec<(f64, f64)> = scenes.into_values().collect();

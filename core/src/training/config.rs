@@ -304,7 +304,7 @@ impl TrainConfig {
             mixed_precision: MixedPrecision::No,
             learning_rate: match (tiny, stage) {
                 (true, Stage::Foundation) => 2e-3,
-                (true, Stage::Reasoning) => 1e-4,
+                (true, Stage::Reasoning) => 3e-5,
                 (true, _) => 1e-3,
                 (false, Stage::Reasoning) => 1e-6,
                 (false, _) => 1e-5,
@@ -342,7 +342,9 @@ impl TrainConfig {
                 group: if tiny { 8 } else { 4 },
                 temperature: 1.0,
                 top_k: 50,
-                top_p: 1.0,
+                // Of a model that has seen few words the unlikely ones are slips of the pen, several in a thought: what a
+                // thought earns would be decided by them.
+                top_p: if tiny && !published { 0.9 } else { 1.0 },
                 max_new_tokens: if tiny { 320 } else { 1024 },
                 updates_per_rollout: 1,
                 clip: 0.2,

@@ -113,9 +113,11 @@ impl Evaluation {
         }
     }
 
-    /// The score of each question, in their order.
+    /// The score of each question, in their order, weighed so that their mean is the mean over the kinds.
     pub fn scores(&self) -> Vec<f64> {
-        self.answers.iter().map(|answer| answer.score).collect()
+        let even = self.answers.len() as f64 / self.kinds.len().max(1) as f64;
+        let weight = |kind: &str| self.kinds.get(kind).map_or(1.0, |found| even / found.questions as f64);
+        self.answers.iter().map(|answer| answer.score * weight(&answer.kind)).collect()
     }
 
     /// The scene of each question, in their order.

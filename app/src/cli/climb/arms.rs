@@ -3,10 +3,9 @@
 
 use super::examine::{Examined, Examiner};
 use super::{ClimbArgs, Scale, page, part, stage_config, train_in};
-use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
-use spatial_ladder::benchmarks::{Interval, paired_bootstrap};
+use spatial_ladder::benchmarks::{Interval, bootstrap, paired_bootstrap};
 use spatial_ladder::runs::{Event, RunDir, read_events};
 use spatial_ladder::samples::files::write_atomic;
 use spatial_ladder::training::{Evaluation, KindScore, Mixture, Stage, StageSize, TrainConfig};
@@ -196,17 +195,35 @@ pub struct ArmsReport {
 #[derive(Debug, Serialize)]
 pub struct ArmScores {
     pub arm: String,
-    /// Stages with their steps, in order.
-    pub stages: Vec<(String, u64)>,
-    /// By seed.
+    /// After each of its stages, in order: at least one.
+    pub stages: Vec<StageScores>,
+    /// By seed, of the model at the end.
     pub runs: Vec<RunScores>,
-    /// Means over the seeds.
-    pub mean_iou: f64,
-    pub score: f64,
-    pub in_form: f64,
-    /// Less the ladder's, paired by question and seed, resampled by scene, 95 %; over all spatial questions, each
-    /// weighing the same. `None` for the ladder itself, or where it did not run.
+    /// Less the ladder's, paired by question and seed, resampled by scene, 95 %. `None` for the ladder itself, or where it
+    /// did not run.
     pub against_ladder: Option<Gain>,
+}
+
+impl ArmScores {
+    /// What it came to.
+    pub fn end(&self) -> &StageScores {
+        &self.stages[self.stages.len() - 1]
+    }
+}
+
+/// Means over questions and seeds; intervals resampled by scene, 95 %.
+#[derive(Debug, Serialize)]
+pub struct StageScores {
+    pub stage: String,
+    pub steps: u64,
+    /// Whether the spatial questions were answered after a thought.
+    pub thinking: bool,
+    pub mean_iou: Interval,
+    /// Mean over the kinds of spatial questions.
+    pub score: Interval,
+    pub in_form: f64,
+    /// `mean_iou` and `score` of each seed.
+    pub seeds: Vec<[f64; 2]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -218,16 +235,13 @@ pub struct Gain {
 #[derive(Debug, Serialize)]
 pub struct RunScores {
     pub seed: u64,
-    pub mean_iou: f64,
-    pub score: f64,
-    pub in_form: f64,
     pub kinds: BTreeMap<String, KindScore>,
     /// Mean reward of each step of the reasoning stage, and the spread within groups.
     pub rewards: Vec<(f64, f64)>,
     pub model: PathBuf,
 }
 
-/// Trains and examines every arm with every seed; what is there already is not trained again.
+/// Trains and examines every arm with every seed; what is there already is not done again.
 pub fn run(
     args: &ClimbArgs,
     scale: &Scale,
@@ -235,38 +249,26 @@ pub fn run(
     model: &str,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
+    let bench = Bench { args, scale, data, model, stop };
     let examiner = Examiner::new(data, scale.test_questions, &args.device, stop)?;
-    let costs = costs(args, scale, data, model)?;
-    let of = |stage: Stage| scale.steps(stage) as f64 * costs.step(stage);
-    let budget = Budget {
-        perception: of(Stage::Perception),
-        understanding: of(Stage::Understanding),
-        cold_start: of(Stage::ColdStart),
-        reasoning: of(Stage::Reasoning),
+    let costs = bench.costs()?;
+    let of = |stage: Stage| -> anyhow::Result<f64> {
+        Ok(bench.config(stage, model)?.steps as f64 * costs.step(stage))
     };
-    let climb = |name: String, plan: Vec<Link>| -> anyhow::Result<Climbed> {
-        let mut runs = Vec::new();
-        for seed in args.first_seed..args.first_seed + args.seeds {
-            let run = climb_arm(args, scale, data, model, &plan, seed, stop)?;
-            let name = format!("{name} {seed}");
-            let found = examiner.examine_run(&name, &run, Stage::Reasoning)?;
-            eprintln!(
-                "{name}: mean IoU {:.3}, spatial {:.3}",
-                found.localization.mean_iou.unwrap_or(0.0),
-                found.spatial.score.unwrap_or(0.0)
-            );
-            runs.push((seed, found, run));
-        }
-        Ok(Climbed { name, plan, runs })
+    let budget = Budget {
+        perception: of(Stage::Perception)?,
+        understanding: of(Stage::Understanding)?,
+        cold_start: of(Stage::ColdStart)?,
+        reasoning: of(Stage::Reasoning)?,
     };
     let mut arms = Vec::new();
     for &arm in &args.arms {
-        arms.push(climb(arm.name(), costs.plan(arm, &budget))?);
+        arms.push(bench.climb(&examiner, arm.name(), costs.plan(arm, &budget))?);
     }
     let mut sweep = Vec::new();
     for &factor in &args.sweep {
         let plan = costs.plan(Arm::Ladder, &budget.with_understanding(factor));
-        sweep.push(climb(format!("{factor} × understanding"), plan)?);
+        sweep.push(bench.climb(&examiner, format!("{factor} × understanding"), plan)?);
     }
     let report = report(args, &examiner, budget, &arms, &sweep)?;
     let json = serde_json::to_string_pretty(&report)?;
@@ -274,7 +276,7 @@ pub fn run(
     write_atomic(&path, json.as_bytes())?;
     write_atomic(&html, page::html(&report).as_bytes())?;
     write_atomic(&args.out.join("arms.svg"), page::figure(&report).as_bytes())?;
-    eprint!("{}", page::table(&report));
+    eprint!("{}", page::tables(&report));
     eprintln!("report: {}   page: {}", path.display(), html.display());
     if args.json {
         println!("{json}");
@@ -282,111 +284,160 @@ pub fn run(
     Ok(())
 }
 
-/// Trains the stages of an arm one after the other; arms that begin alike share what they have in common. The last run.
-fn climb_arm(
-    args: &ClimbArgs,
-    scale: &Scale,
-    data: &Path,
-    model: &str,
-    plan: &[Link],
-    seed: u64,
-    stop: &AtomicBool,
-) -> anyhow::Result<RunDir> {
-    let mut model = model.to_owned();
-    let mut name = String::new();
-    let mut last = None;
-    for link in plan {
-        let mut config = stage_config(args, scale, link.stage, data, &model)?;
-        config.steps = link.steps;
-        config.evaluate_every = 0;
-        config.seed = seed;
-        if let Some(localization) = link.localization {
-            config.mixture = Mixture { localization, ..config.mixture };
-        }
-        name = if name.is_empty() { link.name() } else { format!("{name}+{}", link.name()) };
-        let root = args.out.join("arms").join(format!("seed_{seed}")).join(&name);
-        let run = train_in(config, &root, &args.device, stop)?;
-        model = run.model_dir().display().to_string();
-        last = Some(run);
+/// What all arms have in common.
+struct Bench<'a> {
+    args: &'a ClimbArgs,
+    scale: &'a Scale,
+    data: &'a Path,
+    /// The foundation.
+    model: &'a str,
+    stop: &'a AtomicBool,
+}
+
+impl Bench<'_> {
+    fn config(&self, stage: Stage, model: &str) -> anyhow::Result<TrainConfig> {
+        stage_config(self.args, self.scale, stage, self.data, model)
     }
-    last.context("an arm without stages")
+
+    /// Trains an arm with every seed, and examines it after every stage.
+    fn climb(&self, examiner: &Examiner<'_>, name: String, plan: Vec<Link>) -> anyhow::Result<Climbed> {
+        let mut seeds = Vec::new();
+        for seed in self.args.first_seed..self.args.first_seed + self.args.seeds {
+            let mut stages = Vec::new();
+            for (link, run) in plan.iter().zip(self.train(&plan, seed)?) {
+                let title = format!("{name} {seed}: {}", link.stage.name());
+                let found = examiner.examine_run(&title, &run, link.stage)?;
+                eprintln!(
+                    "{title}: mean IoU {:.3}, spatial {:.3}",
+                    found.localization.mean_iou.unwrap_or(0.0),
+                    found.spatial.score.unwrap_or(0.0)
+                );
+                stages.push((found, run));
+            }
+            seeds.push((seed, stages));
+        }
+        Ok(Climbed { name, plan, seeds })
+    }
+
+    /// Trains the stages of an arm one after the other; arms that begin alike share what they have in common. Their runs.
+    fn train(&self, plan: &[Link], seed: u64) -> anyhow::Result<Vec<RunDir>> {
+        let mut model = self.model.to_owned();
+        let mut name = String::new();
+        let mut runs = Vec::new();
+        for link in plan {
+            let mut config = self.config(link.stage, &model)?;
+            config.steps = link.steps;
+            config.evaluate_every = 0;
+            config.seed = seed;
+            if let Some(localization) = link.localization {
+                config.mixture = Mixture { localization, ..config.mixture };
+            }
+            name = if name.is_empty() { link.name() } else { format!("{name}+{}", link.name()) };
+            let root = self.args.out.join("arms").join(format!("seed_{seed}")).join(&name);
+            let run = train_in(config, &root, &self.args.device, self.stop)?;
+            model = run.model_dir().display().to_string();
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+
+    /// Measured on the data: the mean tokens of a sample of each stage, times the samples of its step.
+    fn costs(&self) -> anyhow::Result<Costs> {
+        let measured = |stage: Stage, set: &[&str]| -> anyhow::Result<(TrainConfig, StageSize)> {
+            let mut config = self.config(stage, self.model)?;
+            set.iter().try_for_each(|field| config.set(field))?;
+            let size = StageSize::measure(&config)?;
+            Ok((config, size))
+        };
+        let step = |(config, size): &(TrainConfig, StageSize)| {
+            size.mean_tokens * (config.batch_size * config.accumulation) as f64
+        };
+        let all = |(_, size): &(TrainConfig, StageSize)| size.samples as f64 * size.mean_tokens;
+        const ALONE: &str = "mixture.localization=0";
+        let perception = measured(Stage::Perception, &[])?;
+        let understanding_alone = measured(Stage::Understanding, &[ALONE])?;
+        // A completion is about as long as a thought of the cold start, asked for by itself.
+        let thoughts = measured(Stage::ColdStart, &[ALONE, "turns=1"])?.1;
+        let reasoning = self.config(Stage::Reasoning, self.model)?;
+        Ok(Costs {
+            perception: step(&perception),
+            understanding: step(&measured(Stage::Understanding, &[])?),
+            cold_start: step(&measured(Stage::ColdStart, &[])?),
+            reasoning: thoughts.mean_tokens
+                * (reasoning.batch_size * reasoning.accumulation * reasoning.reinforcement.group) as f64
+                * REINFORCED_TOKEN,
+            understanding_alone: step(&understanding_alone),
+            cold_start_alone: step(&measured(Stage::ColdStart, &[ALONE])?),
+            even_localization: all(&understanding_alone) / all(&perception),
+        })
+    }
 }
 
-/// Measured on the data: the mean tokens of a sample of each stage, times the samples of its step.
-fn costs(args: &ClimbArgs, scale: &Scale, data: &Path, model: &str) -> anyhow::Result<Costs> {
-    let measured = |stage: Stage, set: &[&str]| -> anyhow::Result<(TrainConfig, StageSize)> {
-        let mut config = stage_config(args, scale, stage, data, model)?;
-        set.iter().try_for_each(|field| config.set(field))?;
-        let size = StageSize::measure(&config)?;
-        Ok((config, size))
-    };
-    let step = |(config, size): &(TrainConfig, StageSize)| {
-        size.mean_tokens * (config.batch_size * config.accumulation) as f64
-    };
-    let all = |(_, size): &(TrainConfig, StageSize)| size.samples as f64 * size.mean_tokens;
-    const ALONE: &str = "mixture.localization=0";
-    let perception = measured(Stage::Perception, &[])?;
-    let understanding_alone = measured(Stage::Understanding, &[ALONE])?;
-    // A completion is about as long as a thought of the cold start, asked for by itself.
-    let thoughts = measured(Stage::ColdStart, &[ALONE, "turns=1"])?.1;
-    let reasoning = stage_config(args, scale, Stage::Reasoning, data, model)?;
-    Ok(Costs {
-        perception: step(&perception),
-        understanding: step(&measured(Stage::Understanding, &[])?),
-        cold_start: step(&measured(Stage::ColdStart, &[])?),
-        reasoning: thoughts.mean_tokens
-            * (reasoning.batch_size * reasoning.accumulation * reasoning.reinforcement.group) as f64
-            * REINFORCED_TOKEN,
-        understanding_alone: step(&understanding_alone),
-        cold_start_alone: step(&measured(Stage::ColdStart, &[ALONE])?),
-        even_localization: all(&understanding_alone) / all(&perception),
-    })
-}
-
-/// An arm, its stages, and for each seed what was found and the last run.
+/// An arm, its stages, and for each seed what was found after each of them, with the run.
 struct Climbed {
     name: String,
     plan: Vec<Link>,
-    runs: Vec<(u64, Examined, RunDir)>,
+    seeds: Vec<(u64, Vec<(Examined, RunDir)>)>,
 }
 
 impl Climbed {
+    /// One part of what was found after a stage (of a plan that has it), seed after seed, so that each question of each seed
+    /// counts once.
+    fn all<T>(
+        &self,
+        stage: usize,
+        part: fn(&Examined) -> &Evaluation,
+        of: impl Fn(&Evaluation) -> Vec<T>,
+    ) -> Vec<T> {
+        self.seeds.iter().flat_map(|(_, stages)| of(part(&stages[stage].0))).collect()
+    }
+
     fn scores(&self, ladder: Option<&Self>) -> anyhow::Result<ArmScores> {
-        let gain = |of: &dyn Fn(&Examined) -> &Evaluation, seed: u64| {
-            // Seed by seed, so that each question of each seed is one pair.
-            let all = |climbed: &Self| {
-                climbed.runs.iter().flat_map(|(_, found, _)| of(found).scores()).collect::<Vec<f64>>()
-            };
-            let scenes: Vec<String> = self.runs.iter().flat_map(|(_, found, _)| of(found).scenes()).collect();
-            ladder.map(|ladder| paired_bootstrap(&all(self), &all(ladder), &scenes, seed))
+        let [localization, spatial]: [fn(&Examined) -> &Evaluation; 2] =
+            [|found| &found.localization, |found| &found.spatial];
+        let interval = |stage: usize, part, seed: u64| {
+            let scores = self.all(stage, part, Evaluation::scores);
+            bootstrap(&scores, &self.all(stage, part, Evaluation::scenes), seed)
         };
-        let boxes = gain(&|found| &found.localization, 1);
-        let spatial = gain(&|found| &found.spatial, 2);
-        let runs = self
-            .runs
-            .iter()
-            .map(|(seed, found, run)| {
-                Ok(RunScores {
-                    seed: *seed,
-                    mean_iou: found.localization.mean_iou.unwrap_or(0.0),
-                    score: found.spatial.score.unwrap_or(0.0),
-                    in_form: found.spatial.parsed,
-                    kinds: found.spatial.kinds.clone(),
-                    rewards: rewards(run)?,
-                    model: run.model_dir(),
-                })
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let mean =
-            |of: &dyn Fn(&RunScores) -> f64| runs.iter().map(of).sum::<f64>() / runs.len().max(1) as f64;
+        let stage = |(at, link): (usize, &Link)| {
+            let found = || self.seeds.iter().map(|(_, stages)| &stages[at].0);
+            let seeds = |found: &Examined| [found.localization.headline(), found.spatial.headline()];
+            StageScores {
+                stage: link.stage.name().to_owned(),
+                steps: link.steps,
+                thinking: found().any(|found| found.thinking),
+                mean_iou: interval(at, localization, 1),
+                score: interval(at, spatial, 2),
+                in_form: found().map(|found| found.spatial.parsed).sum::<f64>() / self.seeds.len() as f64,
+                seeds: found().map(seeds).collect(),
+            }
+        };
+        let last = self.plan.len() - 1;
+        let gain = |ladder: &Self, part, seed: u64| {
+            let scores = |climbed: &Self| climbed.all(climbed.plan.len() - 1, part, Evaluation::scores);
+            let scenes = self.all(last, part, Evaluation::scenes);
+            paired_bootstrap(&scores(self), &scores(ladder), &scenes, seed)
+        };
         Ok(ArmScores {
             arm: self.name.clone(),
-            stages: self.plan.iter().map(|link| (link.stage.name().to_owned(), link.steps)).collect(),
-            mean_iou: mean(&|run| run.mean_iou),
-            score: mean(&|run| run.score),
-            in_form: mean(&|run| run.in_form),
-            runs,
-            against_ladder: boxes.zip(spatial).map(|(mean_iou, score)| Gain { mean_iou, score }),
+            stages: self.plan.iter().enumerate().map(stage).collect(),
+            runs: self
+                .seeds
+                .iter()
+                .map(|(seed, stages)| {
+                    let (found, run) = &stages[last];
+                    Ok(RunScores {
+                        seed: *seed,
+                        kinds: found.spatial.kinds.clone(),
+                        rewards: rewards(run)?,
+                        model: run.model_dir(),
+                    })
+                })
+                .collect::<anyhow::Result<_>>()?,
+            against_ladder: ladder.map(|ladder| Gain {
+                mean_iou: gain(ladder, localization, 1),
+                score: gain(ladder, spatial, 2),
+            }),
         })
     }
 }
@@ -399,14 +450,14 @@ fn report(
     sweep: &[Climbed],
 ) -> anyhow::Result<ArmsReport> {
     let ladder = arms.iter().find(|climbed| climbed.name == Arm::Ladder.name());
-    let first = arms.iter().chain(sweep).find_map(|climbed| climbed.runs.first());
+    let first = arms.iter().chain(sweep).find_map(|climbed| climbed.seeds.first()?.1.first());
     let against = |climbed: &Climbed| climbed.scores(ladder.filter(|ladder| ladder.name != climbed.name));
     Ok(ArmsReport {
         quick: args.quick,
         scale: args.scale,
         seeds: args.seeds,
-        localization_questions: first.map_or(0, |(_, found, _)| found.localization.answers.len()),
-        spatial_questions: first.map_or(0, |(_, found, _)| found.spatial.answers.len()),
+        localization_questions: first.map_or(0, |(found, _)| found.localization.answers.len()),
+        spatial_questions: first.map_or(0, |(found, _)| found.spatial.answers.len()),
         budget,
         blind_iou: examiner.average_box()?.mean_iou.unwrap_or(0.0),
         blind: examiner.blind(),

@@ -104,10 +104,10 @@ impl Scale {
         rooms: 250,
         foundation_rooms: 2_000,
         foundation: 1_000,
-        perception: 700,
-        understanding: 230,
-        cold_start: 300,
-        reasoning: 8,
+        perception: 500,
+        understanding: 130,
+        cold_start: 500,
+        reasoning: 6,
         test_questions: [120, 208],
     };
     const FULL: Self = Self {
