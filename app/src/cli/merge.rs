@@ -1,7 +1,7 @@
 //! `spatial-ladder merge`: adapters added into the model that they belong to.
 
 use anyhow::Context as _;
-use spatial_ladder::model::qwen2_5_vl::lora::{base_folder, merge_folder};
+use spatial_ladder::model::qwen2_5_vl::peft::{base_folder, merge_folder};
 use std::path::PathBuf;
 
 /// Add LoRA adapters into their model: a model folder that needs no adapters any more

@@ -15,7 +15,7 @@ use web_time::Instant;
 #[cfg(not(target_arch = "wasm32"))]
 use {
     super::{AnswerForm, Constraint, generate_blocking},
-    crate::model::qwen2_5_vl::lora,
+    crate::model::qwen2_5_vl::peft,
     crate::model::{ModelError, bundled},
     burn::tensor::Device,
 };
@@ -159,7 +159,7 @@ impl Answerer {
                 let dir = std::path::Path::new(name);
                 // The config first: of a folder that is no model at all, it is what people miss.
                 let model = Qwen2_5Vl::load(dir, device)?;
-                Self::new(model, Processor::load(&lora::processor_folder(dir)?)?)?
+                Self::new(model, Processor::load(&peft::processor_folder(dir)?)?)?
             }
         };
         Ok(Self { load_s: start.elapsed().as_secs_f64(), ..answerer })

@@ -68,9 +68,11 @@ impl<'a> Examiner<'a> {
     /// is kept in the run's folder and taken from there.
     pub fn examine_run(&self, name: &str, run: &RunDir, stage: Stage) -> anyhow::Result<Examined> {
         let path = run.root().join("examined.json");
-        let kept = std::fs::read_to_string(&path).ok();
-        // A file that cannot be read is as good as none.
-        let kept: Option<Kept> = kept.and_then(|text| serde_json::from_str(&text).ok());
+        // A file that cannot be read is as good as none, and one older than the model is about another model.
+        let written = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+        let weights = written(&run.model_dir().join("model.safetensors"));
+        let text = std::fs::read_to_string(&path).ok().filter(|_| written(&path) >= weights);
+        let kept: Option<Kept> = text.and_then(|text| serde_json::from_str(&text).ok());
         if let Some(kept) = kept.filter(|kept| kept.data == self.data && kept.questions == self.questions) {
             let [localization, spatial] =
                 [kept.localization, kept.spatial].map(|(found, answers)| Evaluation { answers, ..found });

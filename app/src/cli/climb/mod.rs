@@ -89,12 +89,8 @@ const ALL_ARMS: &str =
 pub struct Scale {
     rooms: usize,
     foundation_rooms: usize,
-    /// Steps of each stage.
-    foundation: u64,
-    perception: u64,
-    understanding: u64,
-    cold_start: u64,
-    reasoning: u64,
+    /// Steps of the stages that take other than the preset's.
+    steps: &'static [(Stage, u64)],
     /// Of localization, and of spatial questions.
     test_questions: [usize; 2],
 }
@@ -103,46 +99,17 @@ impl Scale {
     const QUICK: Self = Self {
         rooms: 250,
         foundation_rooms: 2_000,
-        foundation: 1_000,
-        perception: 500,
-        understanding: 130,
-        cold_start: 500,
-        reasoning: 6,
+        steps: &[
+            (Stage::Foundation, 1_000),
+            (Stage::Perception, 500),
+            (Stage::Understanding, 130),
+            (Stage::ColdStart, 500),
+            (Stage::Reasoning, 6),
+        ],
         test_questions: [120, 208],
     };
-    const FULL: Self = Self {
-        rooms: 2_000,
-        foundation_rooms: 6_000,
-        foundation: 3_800,
-        perception: 5_000,
-        understanding: 2_200,
-        cold_start: 8_000,
-        reasoning: 100,
-        test_questions: [1_000, 2_000],
-    };
-
-    fn of(args: &ClimbArgs) -> Self {
-        let scale = if args.quick { Self::QUICK } else { Self::FULL };
-        let scaled = |steps: u64| ((steps as f64 * args.scale).round() as u64).max(1);
-        Self {
-            foundation: scaled(scale.foundation),
-            perception: scaled(scale.perception),
-            understanding: scaled(scale.understanding),
-            cold_start: scaled(scale.cold_start),
-            reasoning: scaled(scale.reasoning),
-            ..scale
-        }
-    }
-
-    fn steps(&self, stage: Stage) -> u64 {
-        match stage {
-            Stage::Foundation => self.foundation,
-            Stage::Perception => self.perception,
-            Stage::Understanding => self.understanding,
-            Stage::ColdStart => self.cold_start,
-            Stage::Reasoning => self.reasoning,
-        }
-    }
+    const FULL: Self =
+        Self { rooms: 2_000, foundation_rooms: 6_000, steps: &[], test_questions: [1_000, 2_000] };
 }
 
 /// The stages of the ladder, lowest first.
@@ -151,7 +118,7 @@ const LADDER: [Stage; 4] = [Stage::Perception, Stage::Understanding, Stage::Cold
 pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = interrupt::flag();
-    let scale = Scale::of(&args);
+    let scale = if args.quick { Scale::QUICK } else { Scale::FULL };
     for assignment in &args.set {
         let stage = assignment.split_once('.').map(|(stage, _)| stage.parse::<Stage>());
         anyhow::ensure!(
@@ -209,7 +176,9 @@ fn stage_config(
     model: &str,
 ) -> anyhow::Result<TrainConfig> {
     let mut config = TrainConfig::new(stage, Preset::Corrected, data.to_owned(), model.to_owned());
-    config.steps = scale.steps(stage);
+    let own = scale.steps.iter().find(|(named, _)| *named == stage);
+    let steps = own.map_or(config.steps, |(_, steps)| *steps);
+    config.steps = ((steps as f64 * args.scale).round() as u64).max(1);
     config.evaluate_every = config.steps.div_ceil(if args.quick { 3 } else { 10 });
     for assignment in &args.set {
         if let Some(own) = assignment.strip_prefix(stage.name()).and_then(|rest| rest.strip_prefix('.')) {

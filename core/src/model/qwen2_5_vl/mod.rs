@@ -10,6 +10,8 @@ pub mod input;
 pub mod layers;
 pub mod lora;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod peft;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod quantize;
 pub mod rope;
 pub mod text;
@@ -87,7 +89,7 @@ impl Qwen2_5Vl {
     /// folder of the model they belong to.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        if let Some(base) = lora::base_folder(dir)? {
+        if let Some(base) = peft::base_folder(dir)? {
             return Self::load(&base, device)?.load_lora(dir);
         }
         let config = Qwen2_5VlConfig::load(dir)?;

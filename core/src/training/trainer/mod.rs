@@ -1,21 +1,26 @@
 //! The loop that all stages share: steps, events, checkpoints, held-out evaluation, stopping and going on.
 
+mod held_out;
+mod start;
+
+pub use start::StageSize;
+
 use super::batches::{self, Conversation, Encoder, Prepared};
 use super::config::{MixedPrecision, Stage};
-use super::evaluation::{Evaluator, Task};
-use super::foundation::{DenseHeads, DenseScore};
+use super::foundation::DenseHeads;
 use super::optimizer::{AdamW, name_parameters};
 use super::pace::Pace;
 use super::shards::Shards;
 use super::{TrainConfig, TrainError, checkpoints};
 use crate::model::qwen2_5_vl::weights::{Weights, write_safetensors};
-use crate::model::{Precision, Qwen2_5Vl, bundled, device};
+use crate::model::{Precision, Qwen2_5Vl, device};
 use crate::processor::Processor;
 use crate::runs::{Event, EventLog, RunDir, RunError, ScalarFiles, Timed};
 use crate::samples::Dataset;
 use crate::samples::files::{PartialDir, write_atomic};
 use burn::module::Module as _;
 use burn::tensor::Device;
+use start::{conversations, enough_for_all, learning, models, processor};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -347,114 +352,6 @@ impl Trainer {
         Ok(Outcome::Finished)
     }
 
-    fn held_out<'a>(&self, processor: &'a Processor) -> Result<HeldOut<'a>, TrainError> {
-        let count = if self.config.evaluate_every == 0 { 0 } else { self.config.evaluate_samples };
-        let task = match self.config.stage {
-            Stage::Foundation => return Ok(HeldOut::Pictures(self.held_out_pictures(count)?)),
-            Stage::Perception => Task::Localization,
-            Stage::Understanding => Task::Direct,
-            Stage::ColdStart | Stage::Reasoning => {
-                Task::Thinking { max_new_tokens: self.config.reinforcement.max_new_tokens }
-            }
-        };
-        Ok(HeldOut::Questions(Evaluator::new(&self.dataset, processor, task, count)?))
-    }
-
-    /// `count` of the held-out foundation rows, evenly spread.
-    fn held_out_pictures(&self, count: usize) -> Result<Vec<Prepared>, TrainError> {
-        let rows = &self.dataset.validation.foundation;
-        let count = count.min(rows.len());
-        let encoder = self.encoder();
-        (0..count).map(|i| encoder.prepare_foundation(&rows[i * rows.len() / count], None)).collect()
-    }
-
-    fn evaluate(
-        &self,
-        evaluator: &HeldOut<'_>,
-        run: &RunDir,
-        stop: &AtomicBool,
-        journal: &mut Journal<'_>,
-    ) -> Result<(), TrainError> {
-        if evaluator.is_empty() {
-            return Ok(());
-        }
-        let since = Instant::now();
-        let stop_now = AtomicBool::new(false);
-        let watch_stop =
-            |_| stop_now.store(stop.load(Ordering::Relaxed) || run.stop_requested(), Ordering::Relaxed);
-        let (event, headline) = match evaluator {
-            HeldOut::Questions(questions) => {
-                let Some(evaluation) = questions.run(&self.answering(), &stop_now, watch_stop)? else {
-                    return Ok(());
-                };
-                write_lines(
-                    &run.samples_dir().join(format!("step_{:06}.jsonl", self.step)),
-                    &evaluation.answers,
-                )?;
-                let event = Event::Evaluation {
-                    step: self.step,
-                    samples: evaluation.answers.len(),
-                    mean_iou: evaluation.mean_iou,
-                    accuracy_50: evaluation.accuracy_50,
-                    score: evaluation.score,
-                    kinds: match evaluation.score {
-                        Some(_) => {
-                            evaluation.kinds.iter().map(|(kind, found)| (kind.clone(), found.score)).collect()
-                        }
-                        None => Default::default(),
-                    },
-                    parsed: Some(evaluation.parsed),
-                    category_accuracy: None,
-                    seconds: since.elapsed().as_secs_f64(),
-                };
-                (event, evaluation.headline())
-            }
-            HeldOut::Pictures(pictures) => {
-                let Some(heads) = &self.heads else { return Ok(()) };
-                let (model, heads) = (self.model.valid(), heads.valid());
-                let mut score = DenseScore::default();
-                for part in pictures.chunks(self.config.batch_size) {
-                    let images: Vec<_> = part.iter().flat_map(|sample| &sample.encoded.images).collect();
-                    let labels = part.iter().filter_map(|sample| sample.labels.as_ref());
-                    let tokens = model.encode_images(&images)?;
-                    score.add(part.len(), heads.predict(&tokens), &batches::DenseLabels::concat(labels));
-                    watch_stop(score.pictures);
-                    if stop_now.load(Ordering::Relaxed) {
-                        return Ok(());
-                    }
-                }
-                let event = Event::Evaluation {
-                    step: self.step,
-                    samples: score.pictures,
-                    mean_iou: Some(score.mean_iou),
-                    accuracy_50: Some(score.accuracy_50),
-                    score: None,
-                    kinds: Default::default(),
-                    parsed: None,
-                    category_accuracy: Some(score.category_accuracy),
-                    seconds: since.elapsed().as_secs_f64(),
-                };
-                (event, score.mean_iou)
-            }
-        };
-        self.keep_if_best(headline, run)?;
-        journal.write(event)
-    }
-
-    /// Keeps the model with the highest score of all evaluations of the run in `checkpoints/best`.
-    fn keep_if_best(&self, score: f64, run: &RunDir) -> Result<(), TrainError> {
-        let (dir, step) = (run.checkpoints_dir().join("best"), self.step);
-        // A resumed run repeats what came after its checkpoint, and must find what it found the first time.
-        let held = std::fs::read_to_string(dir.join(BEST)).ok();
-        let held: Option<Best> = held.and_then(|text| serde_json::from_str(&text).ok());
-        if step == 0 || held.is_some_and(|held| held.step < step && held.score >= score) {
-            return Ok(());
-        }
-        self.write_model(&dir)?;
-        let text = serde_json::to_string_pretty(&Best { step, score }).unwrap_or_default();
-        Ok(write_atomic(&dir.join(BEST), text.as_bytes())?)
-    }
-
     /// The error that ends a run whose loss is no number any more, with the batch written down.
     pub(super) fn diverged(&self, loss: f64, batch: &[Prepared], run: &RunDir) -> TrainError {
         let path = run.samples_dir().join(format!("diverged_step_{:06}.txt", self.step + 1));
@@ -467,161 +364,10 @@ impl Trainer {
     }
 }
 
-/// What a stage takes from a data set.
-fn conversations(dataset: &Dataset, config: &TrainConfig) -> Vec<Conversation> {
-    let turns = if config.stage == Stage::Reasoning { 1 } else { config.turns };
-    batches::conversations(&dataset.train, config.stage, &config.mixture, turns)
-}
-
-/// How much a stage has to learn from.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StageSize {
-    /// Samples of an epoch.
-    pub samples: usize,
-    /// The mean length of a sample in tokens, prompts and answers, over some of them.
-    pub mean_tokens: f64,
-}
-
-impl StageSize {
-    /// # Errors
-    /// The data set or the model's processor cannot be read, or the stage has no samples.
-    pub fn measure(config: &TrainConfig) -> Result<Self, TrainError> {
-        const LOOKED_AT: usize = 96;
-        let dataset = Arc::new(Dataset::open(&config.data)?);
-        let conversations = conversations(&dataset, config);
-        let samples = conversations.len();
-        if samples == 0 {
-            let (data, stage) = (config.data.display(), config.stage.name());
-            return Err(TrainError::Data(format!("{data} holds no samples for stage {stage}")));
-        }
-        let encoder = Encoder {
-            dataset,
-            processor: Arc::new(processor(config)?),
-            config: config.clone(),
-            categories: Arc::default(),
-            conversations: Arc::new(conversations),
-        };
-        let count = LOOKED_AT.min(samples);
-        let mut tokens = 0;
-        for at in 0..count {
-            tokens +=
-                encoder.prepare(&encoder.conversations[at * samples / count], 0)?.encoded.token_ids.len();
-        }
-        Ok(Self { samples, mean_tokens: tokens as f64 / count as f64 })
-    }
-}
-
-/// The name of the best model's score within its folder.
-const BEST: &str = "best.json";
-
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Best {
-    step: u64,
-    score: f64,
-}
-
 /// One JSON object a line, all at once: the window reads what is there while the run goes on.
 pub fn write_lines<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<(), TrainError> {
     let lines: Vec<String> = rows.iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
     Ok(write_atomic(path, (lines.join("\n") + "\n").as_bytes())?)
-}
-
-/// The processor of the model that the run starts from, with the run's limits.
-fn processor(config: &TrainConfig) -> Result<Processor, TrainError> {
-    let mut processor = match bundled::Bundled::from_name(&config.model)? {
-        Some(_) => bundled::processor()?,
-        None => Processor::load(Path::new(&config.model))?,
-    };
-    if config.min_pixels > 0 {
-        processor.image.min_pixels = config.min_pixels;
-    }
-    if config.max_pixels > 0 {
-        processor.image.max_pixels = config.max_pixels;
-    }
-    Ok(processor)
-}
-
-/// Devices with automatic differentiation.
-fn learning(config: &TrainConfig, devices: &[Device]) -> Vec<Device> {
-    let learning = |device: &Device| {
-        let device = device.clone().autodiff();
-        if config.gradient_checkpointing { device.gradient_checkpointing() } else { device }
-    };
-    devices.iter().map(learning).collect()
-}
-
-/// Refuses batches from which some of the devices would never get a part.
-fn enough_for_all(config: &TrainConfig, devices: usize) -> Result<(), TrainError> {
-    let mut sizes = vec![("batch_size", config.batch_size)];
-    if config.stage == Stage::Reasoning {
-        sizes.push(("reinforcement.micro_batch", config.reinforcement.micro_batch));
-    }
-    match sizes.into_iter().find(|(_, size)| *size < devices) {
-        Some((field, size)) => Err(TrainError::Config(format!(
-            "{field}={size} leaves some of {devices} devices without work, since each takes its part of it: set \
-             {field}={devices} or more{}",
-            if field == "batch_size" && config.accumulation > 1 {
-                ", and accumulation so much smaller for steps of the same size"
-            } else {
-                ""
-            }
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// The model to train, from a checkpoint where there is one, and in the reasoning stage its reference.
-fn models(
-    config: &TrainConfig,
-    checkpoint: Option<&Path>,
-    device: &Device,
-) -> Result<(Qwen2_5Vl, Option<Qwen2_5Vl>), TrainError> {
-    let start = |device: &Device| bundled::open_model(&config.model, config.seed, device);
-    let mut model = match (checkpoint, config.lora.rank) {
-        (Some(path), 0) => Qwen2_5Vl::load(path, device)?,
-        (Some(path), _) => start(device)?.load_lora(path)?,
-        (None, 0) => start(device)?,
-        (None, _) => start(device)?.with_lora(&config.lora, config.seed)?,
-    };
-    model = name_parameters(model, "model");
-    if config.lora.rank > 0 {
-        // Naming makes parameters anew, and new ones learn.
-        model = model.freeze_all_but_lora();
-    }
-    let freeze = &config.freeze;
-    if freeze.vision {
-        model.visual.patch_embed = model.visual.patch_embed.no_grad();
-        model.visual.blocks = model.visual.blocks.no_grad();
-    }
-    if freeze.merger {
-        model.visual.merger = model.visual.merger.no_grad();
-    }
-    if freeze.language && config.lora.rank == 0 {
-        model.model = model.model.no_grad();
-        model.lm_head = model.lm_head.no_grad();
-    }
-    let reference = match (config.stage, config.lora.rank) {
-        (Stage::Reasoning, 0) => Some(start(&device.clone().inner())?),
-        // The same weights, the adapters off.
-        (Stage::Reasoning, _) => Some(model.valid().without_lora()),
-        _ => None,
-    };
-    Ok((model, reference))
-}
-
-/// What a stage is examined on while it trains.
-enum HeldOut<'a> {
-    Questions(Evaluator<'a>),
-    Pictures(Vec<Prepared>),
-}
-
-impl HeldOut<'_> {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Questions(questions) => questions.is_empty(),
-            Self::Pictures(pictures) => pictures.is_empty(),
-        }
-    }
 }
 
 /// What a step did.

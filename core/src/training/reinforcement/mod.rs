@@ -1,0 +1,317 @@
+//! The reasoning stage: group relative policy optimization (GRPO, arXiv 2402.03300) with verifiable rewards.
+//!
+//! Each prompt is answered several times by the current model; answers that earn more than their group become likelier,
+//! the others less likely, and the divergence from the model that the stage started with is held down.
+
+mod group;
+mod objective;
+mod summary;
+
+pub(super) use group::Rollout;
+pub(super) use summary::Summary;
+
+use super::TrainError;
+use super::batches::Prepared;
+use super::config::LossNormalization;
+use super::evaluation::kind;
+use super::rewards::Rewards;
+use super::shards::{GradientSums, part};
+use super::supervised::{Replica, next_batch};
+use super::trainer::{Batches, StepDone, Trainer, write_lines};
+use crate::answering::{Generation, GenerationOptions, generate_blocking};
+use crate::model::{ModelError, Qwen2_5Vl};
+use crate::processor::Encoded;
+use crate::runs::RunDir;
+use crate::samples::SpatialSample;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use group::compare;
+use objective::{Sums, completion_log_probs, policy_loss};
+use serde::Serialize;
+use std::ops::ControlFlow;
+
+/// A completion as it is written to `samples/`.
+#[derive(Serialize)]
+struct RolloutRow {
+    question_id: u64,
+    kind: String,
+    image: String,
+    question: String,
+    truth: String,
+    text: String,
+    accuracy: f64,
+    format: f64,
+    advantage: f64,
+    tokens: usize,
+    truncated: bool,
+}
+
+impl Trainer {
+    pub(super) fn reinforced_step(
+        &mut self,
+        batches: &Batches,
+        run: &RunDir,
+    ) -> Result<StepDone, TrainError> {
+        let mut done = StepDone::default();
+        let mut rollouts = Vec::new();
+        let mut summary = Summary::default();
+        let mut rows = Vec::new();
+        for part in 0..self.config.accumulation {
+            let batch = next_batch(batches)?;
+            let number = self.step * self.config.accumulation as u64 + part as u64;
+            let found = self.roll_out(&batch, &self.sampling(number))?;
+            for (group, prompt) in found.chunks(self.config.reinforcement.group).zip(&batch) {
+                let Some(question) = &prompt.question else { continue };
+                summary.add(group, question);
+                rows.extend(group.iter().map(|rollout| self.row(rollout, question)));
+            }
+            done.samples += found.len();
+            done.tokens += found.iter().map(|rollout| rollout.encoded.token_ids.len()).sum::<usize>();
+            rollouts.extend(found);
+        }
+        write_lines(&run.samples_dir().join(format!("rollouts_{:06}.jsonl", self.step + 1)), &rows)?;
+        self.learn(rollouts, &mut summary, &mut done, run)?;
+        done.parts = summary.parts();
+        self.step += 1;
+        Ok(done)
+    }
+
+    /// Moves the model by what the completions teach.
+    pub(super) fn learn(
+        &mut self,
+        rollouts: Vec<Rollout>,
+        summary: &mut Summary,
+        done: &mut StepDone,
+        run: &RunDir,
+    ) -> Result<(), TrainError> {
+        let kept: Vec<Rollout> = rollouts.into_iter().filter(|rollout| rollout.counts).collect();
+        let tokens = self.weigh(&kept)?;
+        let mut old: Option<Vec<Vec<f32>>> = None;
+        for update in 0..self.config.reinforcement.updates_per_rollout {
+            let mut copies = Vec::new();
+            let mut gradients = GradientSums::new();
+            let mut values = Vec::with_capacity(kept.len());
+            let (mut loss, mut sums) = (0.0, Sums::default());
+            let micro = self.config.reinforcement.micro_batch;
+            for (at, chunk) in kept.chunks(micro).enumerate() {
+                let range = at * micro..at * micro + chunk.len();
+                let work: Vec<(&Rollout, &Weighed, Option<&[f32]>)> = range
+                    .map(|i| (&kept[i], &tokens[i], old.as_ref().map(|old| old[i].as_slice())))
+                    .collect();
+                for part in self.policy_gradients(&work, &mut copies)? {
+                    loss += part.loss;
+                    sums.add(&part.sums);
+                    values.extend(part.values);
+                    gradients.add(&part.device, &self.model, part.gradients);
+                }
+            }
+            if !loss.is_finite() {
+                let offending: Vec<Prepared> = kept
+                    .iter()
+                    .map(|rollout| Prepared {
+                        encoded: rollout.encoded.clone(),
+                        labels: None,
+                        question: None,
+                    })
+                    .collect();
+                return Err(self.diverged(loss, &offending, run));
+            }
+            // The optimizer writes into weights that nobody else holds.
+            drop(copies);
+            // A step from which nothing can be learned leaves the model as it is.
+            if !kept.is_empty() {
+                self.update(done, gradients.total(&self.model));
+            }
+            if update == 0 {
+                done.loss = loss;
+                summary.first_update(&kept, &values, &sums);
+                old = Some(values);
+            } else {
+                summary.clipped = sums.clipped / sums.tokens.max(1.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// How the completions of the run's batch of this number are sampled.
+    pub(super) fn sampling(&self, number: u64) -> GenerationOptions {
+        let config = &self.config.reinforcement;
+        let special = self.processor.tokenizer.special();
+        GenerationOptions {
+            max_new_tokens: config.max_new_tokens,
+            temperature: config.temperature as f32,
+            top_k: config.top_k,
+            top_p: config.top_p as f32,
+            // Another sequence of random numbers in each step, whatever came before.
+            seed: self.config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number),
+            stop_tokens: vec![special.im_end, special.end_of_text],
+            logprobs: true,
+            ..Default::default()
+        }
+    }
+
+    /// Answers each prompt of a batch in a group, and compares the answers of a group.
+    pub(super) fn roll_out(
+        &self,
+        batch: &[Prepared],
+        options: &GenerationOptions,
+    ) -> Result<Vec<Rollout>, TrainError> {
+        use burn::module::Module as _;
+        let config = &self.config.reinforcement;
+        // The CPU answers everything in one batch, several devices each their part of the prompts.
+        let model = self.answering();
+        let models = if self.shards.has_several_devices() {
+            let copy = |_, device: &Device| model.clone().to_device(&device.clone().without_autodiff());
+            self.shards.contexts(batch.len(), &mut Vec::new(), copy)
+        } else {
+            vec![model]
+        };
+        let parts = models.len();
+        let models = models.into_iter().enumerate().collect();
+        let completions = self.shards.run(batch, models, |(at, model): (usize, Qwen2_5Vl), prompts| {
+            let first_answer = part(at, parts, batch.len()).start * config.group;
+            let options = GenerationOptions { first_answer, ..options.clone() };
+            let prompts: Vec<&Encoded> = prompts
+                .iter()
+                .flat_map(|prompt| std::iter::repeat_n(&prompt.encoded, config.group))
+                .collect();
+            generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(()))
+        });
+        let completions: Vec<Vec<Generation>> =
+            completions.into_iter().map(|found| Ok(found?.0)).collect::<Result<_, ModelError>>()?;
+        let completions = completions.concat();
+        let mut rollouts = Vec::with_capacity(completions.len());
+        for (group, prompt) in completions.chunks(config.group).zip(batch) {
+            let Some(question) = &prompt.question else {
+                return Err(TrainError::Data("a prompt of the reasoning stage has no question".into()));
+            };
+            let mut found: Vec<Rollout> = group
+                .iter()
+                .map(|completion| {
+                    let text = self.processor.decode(&completion.token_ids);
+                    let rewards = Rewards::of(&text, question, self.config.faults.strict_choice);
+                    Rollout::new(&prompt.encoded, completion, rewards)
+                })
+                .collect();
+            compare(&mut found, config);
+            rollouts.extend(found);
+        }
+        Ok(rollouts)
+    }
+
+    /// What each token of the completions weighs in the loss, and its log-probability under the reference.
+    fn weigh(&self, kept: &[Rollout]) -> Result<Vec<Weighed>, TrainError> {
+        let config = &self.config.reinforcement;
+        let total: usize = kept.iter().map(|rollout| rollout.sampled.len()).sum();
+        let mut weighed = Vec::with_capacity(kept.len());
+        for chunk in kept.chunks(config.micro_batch) {
+            let reference = match &self.reference {
+                Some(model) if config.kl > 0.0 => {
+                    let encoded: Vec<&Encoded> = chunk.iter().map(|rollout| &rollout.encoded).collect();
+                    let device = self.device.clone().inner();
+                    let found =
+                        completion_log_probs(model, &encoded, self.config.faults.blind_videos, &device)?;
+                    split(&found.into_data().iter::<f32>().collect::<Vec<_>>(), chunk)
+                }
+                _ => chunk.iter().map(|rollout| rollout.sampled.clone()).collect(),
+            };
+            weighed.extend(chunk.iter().zip(reference).map(|(rollout, reference)| {
+                let length = rollout.sampled.len().max(1) as f64;
+                let weight = match config.normalization {
+                    LossNormalization::Grpo => 1.0 / (length * kept.len() as f64),
+                    LossNormalization::Dapo => 1.0 / total.max(1) as f64,
+                    LossNormalization::DrGrpo => 1.0 / (config.max_new_tokens as f64 * kept.len() as f64),
+                };
+                Weighed { weight, reference }
+            }));
+        }
+        Ok(weighed)
+    }
+
+    /// Loss and gradients of some completions, part by part. `copies` are those of the model that the update has made
+    /// already.
+    fn policy_gradients(
+        &self,
+        work: &[(&Rollout, &Weighed, Option<&[f32]>)],
+        copies: &mut Vec<Replica>,
+    ) -> Result<Vec<PolicyPart>, TrainError> {
+        let copies = self.shards.contexts(work.len(), copies, |at, device| self.replica(at, device, true));
+        let parts = self.shards.run(work, copies, |copy, part| {
+            let Replica { device, model, .. } = copy;
+            let encoded: Vec<&Encoded> = part.iter().map(|(rollout, ..)| &rollout.encoded).collect();
+            let blind = self.config.faults.blind_videos;
+            let policy = completion_log_probs(&model, &encoded, blind, &device)?;
+            let values: Vec<f32> = policy.clone().detach().into_data().iter::<f32>().collect();
+            let lengths: Vec<usize> = part.iter().map(|(rollout, ..)| rollout.sampled.len()).collect();
+            let spread = |of: &dyn Fn(usize) -> f64| -> Vec<f32> {
+                (0..part.len()).flat_map(|i| std::iter::repeat_n(of(i) as f32, lengths[i])).collect()
+            };
+            let row = |values: Vec<f32>| {
+                let count = values.len();
+                Tensor::<1>::from_data(TensorData::new(values, [count]), &device)
+            };
+            let advantages = row(spread(&|i| part[i].0.advantage));
+            let weights = row(spread(&|i| part[i].1.weight));
+            let reference = row(part.iter().flat_map(|(_, weighed, _)| weighed.reference.clone()).collect());
+            let old: Vec<f32> = match part[0].2 {
+                Some(_) => part.iter().flat_map(|(.., old)| old.unwrap_or_default().to_vec()).collect(),
+                None => values.clone(),
+            };
+            let (loss, sums) =
+                policy_loss(policy, row(old), reference, advantages, weights, &self.config.reinforcement);
+            let value = f64::from(loss.clone().into_scalar::<f32>());
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            let values = split_lengths(&values, &lengths);
+            Ok(PolicyPart { device, loss: value, sums, values, gradients })
+        });
+        parts.into_iter().collect()
+    }
+
+    fn row(&self, rollout: &Rollout, question: &SpatialSample) -> RolloutRow {
+        let span = rollout.encoded.answer_spans.first().cloned().unwrap_or_default();
+        RolloutRow {
+            question_id: question.question_id,
+            kind: kind(question),
+            image: question.image.first().cloned().unwrap_or_default(),
+            question: question.question.clone(),
+            truth: question.answer.clone(),
+            text: self.processor.decode(&rollout.encoded.token_ids[span.clone()]),
+            accuracy: rollout.rewards.accuracy,
+            format: rollout.rewards.format,
+            advantage: rollout.advantage,
+            tokens: span.len(),
+            truncated: rollout.truncated,
+        }
+    }
+}
+
+/// What the tokens of a completion weigh, and their log-probabilities under the reference.
+struct Weighed {
+    weight: f64,
+    reference: Vec<f32>,
+}
+
+struct PolicyPart {
+    /// Where the gradients lie.
+    device: Device,
+    loss: f64,
+    sums: Sums,
+    /// Log-probabilities under the policy, by completion.
+    values: Vec<Vec<f32>>,
+    gradients: GradientsParams,
+}
+
+fn split(values: &[f32], rollouts: &[Rollout]) -> Vec<Vec<f32>> {
+    split_lengths(values, &rollouts.iter().map(|rollout| rollout.sampled.len()).collect::<Vec<_>>())
+}
+
+fn split_lengths(mut values: &[f32], lengths: &[usize]) -> Vec<Vec<f32>> {
+    lengths
+        .iter()
+        .map(|length| {
+            let (part, rest) = values.split_at((*length).min(values.len()));
+            values = rest;
+            part.to_vec()
+        })
+        .collect()
+}

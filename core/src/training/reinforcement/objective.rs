@@ -1,0 +1,259 @@
+//! What reinforcement makes small: the clipped objective of GRPO over the tokens of the completions.
+
+use super::super::config::ReinforcementConfig;
+use super::super::losses::AnswerTargets;
+use crate::model::{ModelError, ModelInput, Qwen2_5Vl};
+use crate::processor::Encoded;
+use burn::tensor::{Device, Int, Tensor};
+
+/// Sums over tokens.
+#[derive(Default, Clone)]
+pub struct Sums {
+    pub tokens: f64,
+    pub divergence: f64,
+    pub clipped: f64,
+}
+
+impl Sums {
+    pub fn add(&mut self, other: &Self) {
+        self.tokens += other.tokens;
+        self.divergence += other.divergence;
+        self.clipped += other.clipped;
+    }
+}
+
+/// The log-probabilities of the completions' tokens one after the other: what the update differentiates, and what the
+/// rollout must have seen. `blind`: the published fault that videos are not looked at.
+pub fn completion_log_probs(
+    model: &Qwen2_5Vl,
+    encoded: &[&Encoded],
+    blind: bool,
+    device: &Device,
+) -> Result<Tensor<1>, ModelError> {
+    let mut input = ModelInput::batch(encoded, model.config(), device)?;
+    let images: Vec<_> = encoded.iter().flat_map(|row| &row.images).collect();
+    if !images.is_empty() {
+        let mut tokens = model.encode_images(&images)?;
+        if blind {
+            let merge = model.config().vision.spatial_merge_size.pow(2);
+            let unseen = Tensor::<2, Int>::from_data([[model.config().video_token_id as i32]], device);
+            let unseen =
+                model.model.embed_tokens.forward(unseen).reshape([1, model.config().text.hidden_size]);
+            let mut start = 0;
+            for image in &images {
+                let count = image.grid_thw.iter().product::<usize>() / merge;
+                if image.is_video() {
+                    let place = [start..start + count, 0..tokens.dims()[1]];
+                    tokens = tokens.slice_assign(place, unseen.clone().repeat_dim(0, count));
+                }
+                start += count;
+            }
+        }
+        input = input.with_images(tokens);
+    }
+    let targets = AnswerTargets::new(encoded, input.token_ids.dims()[1]);
+    Ok(targets.losses(model, &input, device).neg())
+}
+
+/// The clipped objective with the divergence from the reference: what is to be made small, and sums over the tokens.
+/// All tensors hold one number a token.
+pub fn policy_loss(
+    policy: Tensor<1>,
+    old: Tensor<1>,
+    reference: Tensor<1>,
+    advantages: Tensor<1>,
+    weights: Tensor<1>,
+    config: &ReinforcementConfig,
+) -> (Tensor<1>, Sums) {
+    let ratio = (policy.clone() - old).exp();
+    let clipped = ratio.clone().clamp(1.0 - config.clip, 1.0 + config.clip);
+    let objective = (ratio.clone() * advantages.clone()).min_pair(clipped.clone() * advantages.clone());
+    // k3 of Schulman, "Approximating KL divergence": never negative, and unbiased.
+    let apart = reference - policy;
+    let divergence = apart.clone().exp() - apart - 1.0;
+    let outside = (ratio - clipped).detach().abs().greater_elem(1e-6).float();
+    let sum = |tensor: Tensor<1>| f64::from(tensor.detach().sum().into_scalar::<f32>());
+    let sums =
+        Sums { tokens: weights.dims()[0] as f64, divergence: sum(divergence.clone()), clipped: sum(outside) };
+    let loss = ((divergence.mul_scalar(config.kl) - objective) * weights).sum();
+    (loss, sums)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::super::group::{Rollout, compare};
+    use super::super::split;
+    use super::*;
+    use crate::answering::{GenerationOptions, generate_blocking};
+    use crate::model::qwen2_5_vl::{Qwen2_5VlConfig, SpecialTokens};
+    use crate::processor::PixelPatches;
+    use crate::training::config::LossNormalization;
+    use crate::training::optimizer::AdamW;
+    use crate::training::rewards::Rewards;
+    use burn::module::Module as _;
+    use burn::optim::GradientsParams;
+    use burn::tensor::TensorData;
+    use std::ops::ControlFlow;
+
+    const IMAGE: u32 = 5;
+    const VIDEO: u32 = 6;
+
+    fn model(device: &Device) -> Qwen2_5Vl {
+        let tokens = SpecialTokens {
+            image: IMAGE,
+            video: VIDEO,
+            vision_start: 3,
+            vision_end: 4,
+            end_of_turn: 2,
+            pad: 0,
+        };
+        Qwen2_5Vl::init(&Qwen2_5VlConfig::tiny(120, &tokens), None, 1, device).unwrap()
+    }
+
+    /// So many images of two by two tokens, or a video of so many frames, then words.
+    fn prompt(grids: usize, frames: usize, words: usize) -> Encoded {
+        let grid = [frames.max(1), 4, 4];
+        let patches = |number: usize| PixelPatches {
+            data: (0..grid.iter().product::<usize>() * 1176)
+                .map(|i| ((i * 7919 + 31 * number) % 1000) as f32 / 500.0 - 1.0)
+                .collect(),
+            grid_thw: grid,
+            seconds_per_grid: (frames > 0).then_some(1.0),
+            original_size: (56, 56),
+            resized_size: (56, 56),
+        };
+        let pad = if frames > 0 { VIDEO } else { IMAGE };
+        let mut token_ids = vec![10];
+        for _ in 0..grids {
+            token_ids.push(3);
+            token_ids.extend(std::iter::repeat_n(pad, 4 * grid[0]));
+            token_ids.push(4);
+        }
+        token_ids.extend((0..words as u32).map(|word| 20 + word));
+        Encoded { token_ids, images: (0..grids).map(patches).collect(), answer_spans: Vec::new() }
+    }
+
+    pub fn config(normalization: LossNormalization) -> ReinforcementConfig {
+        let config = crate::training::TrainConfig::new(
+            crate::training::Stage::Reasoning,
+            crate::training::Preset::Corrected,
+            "data".into(),
+            "tiny".into(),
+        );
+        ReinforcementConfig { normalization, group: 4, ..config.reinforcement }
+    }
+
+    /// Sampled answers of different lengths to each prompt, four of each.
+    fn rollouts(model: &Qwen2_5Vl, prompts: &[Encoded], seed: u64) -> Vec<Rollout> {
+        let repeated: Vec<&Encoded> =
+            prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, 4)).collect();
+        let options = GenerationOptions {
+            max_new_tokens: 9,
+            temperature: 1.0,
+            top_k: 50,
+            seed,
+            // A fifth of all tokens, so that most answers end early and the rest are cut off.
+            stop_tokens: (7..120).step_by(5).collect(),
+            logprobs: true,
+            ..Default::default()
+        };
+        let (found, _) =
+            generate_blocking(model, &repeated, &options, |_, _| ControlFlow::Continue(())).unwrap();
+        let rewards = Rewards { accuracy: 0.0, format: 0.0 };
+        repeated.iter().zip(&found).map(|(prompt, found)| Rollout::new(prompt, found, rewards)).collect()
+    }
+
+    #[test]
+    fn the_update_sees_the_log_probabilities_of_the_rollout() {
+        let device = Device::flex();
+        let model = model(&device);
+        // An image, several images, a video, and no image at all, in one padded batch.
+        let prompts = [prompt(1, 0, 7), prompt(3, 0, 4), prompt(1, 3, 12), prompt(0, 0, 20)];
+        let rollouts = rollouts(&model, &prompts, 3);
+        assert!(rollouts.iter().any(|rollout| rollout.truncated));
+        assert!(rollouts.iter().any(|rollout| !rollout.truncated));
+        let encoded: Vec<&Encoded> = rollouts.iter().map(|rollout| &rollout.encoded).collect();
+        let gap = |blind| {
+            let found = completion_log_probs(&model, &encoded, blind, &device).unwrap().into_data();
+            let found = split(&found.iter::<f32>().collect::<Vec<_>>(), &rollouts);
+            let gap = |rollout: &Rollout, found: &Vec<f32>| {
+                assert_eq!(rollout.sampled.len(), found.len());
+                rollout.sampled.iter().zip(found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+            };
+            let gaps: Vec<f32> =
+                rollouts.iter().zip(&found).map(|(rollout, found)| gap(rollout, found)).collect();
+            gaps.chunks(4).map(|of| of.iter().copied().fold(0.0, f32::max)).collect::<Vec<_>>()
+        };
+        assert!(gap(false).iter().all(|gap| *gap < 1e-4), "{:?}", gap(false));
+        // With the published fault the video is not seen, and only the video.
+        let blind = gap(true);
+        assert!(blind[2] > 1e-3 && [0, 1, 3].iter().all(|at| blind[*at] < 1e-4), "{blind:?}");
+    }
+
+    #[test]
+    fn the_objective_is_clipped_and_held_near_the_reference() {
+        let device = Device::flex().autodiff();
+        let row = |values: [f32; 3]| Tensor::<1>::from_data(values, &device);
+        let config = config(LossNormalization::Dapo);
+        let policy = row([-1.0, -1.0, -1.0]).require_grad();
+        // Ratios 1, 1.49 (clipped for a good token) and 0.67 (not clipped for a good token).
+        let old = row([-1.0, -1.4, -0.6]);
+        let reference = row([-1.0, -1.0, -0.5]);
+        let (loss, sums) = policy_loss(policy.clone(), old, reference, row([2.0; 3]), row([1.0; 3]), &config);
+        let k3 = 0.5f64.exp() - 0.5 - 1.0;
+        let expected = config.kl * k3 - 2.0 * (1.0 + 1.2 + (-0.4f64).exp());
+        assert!((f64::from(loss.clone().into_scalar::<f32>()) - expected).abs() < 1e-5);
+        assert!((sums.divergence - k3).abs() < 1e-6 && sums.clipped == 2.0 && sums.tokens == 3.0);
+        let gradients: Vec<f32> = policy.grad(&loss.backward()).unwrap().into_data().iter::<f32>().collect();
+        let last = config.kl * (1.0 - 0.5f64.exp()) - 2.0 * (-0.4f64).exp();
+        for (found, expected) in gradients.iter().zip([-2.0, 0.0, last]) {
+            assert!((f64::from(*found) - expected).abs() < 1e-5, "{gradients:?}");
+        }
+    }
+
+    /// The share of an answer's tokens from the lower half of the vocabulary.
+    fn low_tokens(rollout: &Rollout) -> f64 {
+        let answer = &rollout.encoded.token_ids[rollout.encoded.answer_spans[0].clone()];
+        answer.iter().filter(|token| **token < 60).count() as f64 / answer.len().max(1) as f64
+    }
+
+    #[test]
+    fn what_earns_more_becomes_likelier() {
+        let device = Device::flex().autodiff();
+        let mut model = model(&device);
+        let mut optimizer = AdamW::new(0.0);
+        let prompts = [prompt(1, 0, 7), prompt(1, 2, 4), prompt(0, 0, 9)];
+        let config = config(LossNormalization::Dapo);
+        let mut earned = Vec::new();
+        for round in 0..16 {
+            let mut rollouts = rollouts(&model.valid(), &prompts, round);
+            for group in rollouts.chunks_mut(4) {
+                for rollout in &mut *group {
+                    rollout.rewards = Rewards { accuracy: low_tokens(rollout), format: 0.0 };
+                }
+                compare(group, &config);
+            }
+            earned.push(rollouts.iter().map(|rollout| rollout.reward).sum::<f64>() / rollouts.len() as f64);
+            rollouts.retain(|rollout| rollout.counts);
+            let encoded: Vec<&Encoded> = rollouts.iter().map(|rollout| &rollout.encoded).collect();
+            let policy = completion_log_probs(&model, &encoded, false, &device).unwrap();
+            let row = |of: &dyn Fn(&Rollout) -> f64| {
+                let all = rollouts
+                    .iter()
+                    .flat_map(|rollout| std::iter::repeat_n(of(rollout) as f32, rollout.sampled.len()));
+                let all: Vec<f32> = all.collect();
+                let count = all.len();
+                Tensor::<1>::from_data(TensorData::new(all, [count]), &device)
+            };
+            let old = policy.clone().detach();
+            let tokens = old.dims()[0] as f64;
+            let (advantages, weights) = (row(&|rollout| rollout.advantage), row(&|_| 1.0 / tokens));
+            let (loss, _) = policy_loss(policy, old.clone(), old, advantages, weights, &config);
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            model = optimizer.step(3e-3, model, gradients);
+        }
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        let (first, last) = (mean(&earned[..3]), mean(&earned[13..]));
+        assert!(first < 0.65 && last > first + 0.2, "{earned:?}");
+    }
+}

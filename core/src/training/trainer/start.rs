@@ -1,0 +1,140 @@
+//! What a stage starts with: its part of the data, its devices, its models.
+
+use super::super::batches::{self, Conversation, Encoder};
+use super::super::config::Stage;
+use super::super::optimizer::name_parameters;
+use super::super::{TrainConfig, TrainError};
+use crate::model::{Qwen2_5Vl, bundled};
+use crate::processor::Processor;
+use crate::samples::Dataset;
+use burn::module::Module as _;
+use burn::tensor::Device;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a stage takes from a data set.
+pub fn conversations(dataset: &Dataset, config: &TrainConfig) -> Vec<Conversation> {
+    let turns = if config.stage == Stage::Reasoning { 1 } else { config.turns };
+    batches::conversations(&dataset.train, config.stage, &config.mixture, turns)
+}
+
+/// How much a stage has to learn from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StageSize {
+    /// Samples of an epoch.
+    pub samples: usize,
+    /// The mean length of a sample in tokens, prompts and answers, over some of them.
+    pub mean_tokens: f64,
+}
+
+impl StageSize {
+    /// # Errors
+    /// The data set or the model's processor cannot be read, or the stage has no samples.
+    pub fn measure(config: &TrainConfig) -> Result<Self, TrainError> {
+        const LOOKED_AT: usize = 96;
+        let dataset = Arc::new(Dataset::open(&config.data)?);
+        let conversations = conversations(&dataset, config);
+        let samples = conversations.len();
+        if samples == 0 {
+            let (data, stage) = (config.data.display(), config.stage.name());
+            return Err(TrainError::Data(format!("{data} holds no samples for stage {stage}")));
+        }
+        let encoder = Encoder {
+            dataset,
+            processor: Arc::new(processor(config)?),
+            config: config.clone(),
+            categories: Arc::default(),
+            conversations: Arc::new(conversations),
+        };
+        let count = LOOKED_AT.min(samples);
+        let mut tokens = 0;
+        for at in 0..count {
+            tokens +=
+                encoder.prepare(&encoder.conversations[at * samples / count], 0)?.encoded.token_ids.len();
+        }
+        Ok(Self { samples, mean_tokens: tokens as f64 / count as f64 })
+    }
+}
+
+/// The processor of the model that the run starts from, with the run's limits.
+pub fn processor(config: &TrainConfig) -> Result<Processor, TrainError> {
+    let mut processor = match bundled::Bundled::from_name(&config.model)? {
+        Some(_) => bundled::processor()?,
+        None => Processor::load(Path::new(&config.model))?,
+    };
+    if config.min_pixels > 0 {
+        processor.image.min_pixels = config.min_pixels;
+    }
+    if config.max_pixels > 0 {
+        processor.image.max_pixels = config.max_pixels;
+    }
+    Ok(processor)
+}
+
+/// Devices with automatic differentiation.
+pub fn learning(config: &TrainConfig, devices: &[Device]) -> Vec<Device> {
+    let learning = |device: &Device| {
+        let device = device.clone().autodiff();
+        if config.gradient_checkpointing { device.gradient_checkpointing() } else { device }
+    };
+    devices.iter().map(learning).collect()
+}
+
+/// Refuses batches from which some of the devices would never get a part.
+pub fn enough_for_all(config: &TrainConfig, devices: usize) -> Result<(), TrainError> {
+    let mut sizes = vec![("batch_size", config.batch_size)];
+    if config.stage == Stage::Reasoning {
+        sizes.push(("reinforcement.micro_batch", config.reinforcement.micro_batch));
+    }
+    match sizes.into_iter().find(|(_, size)| *size < devices) {
+        Some((field, size)) => Err(TrainError::Config(format!(
+            "{field}={size} leaves some of {devices} devices without work, since each takes its part of it: set \
+             {field}={devices} or more{}",
+            if field == "batch_size" && config.accumulation > 1 {
+                ", and accumulation so much smaller for steps of the same size"
+            } else {
+                ""
+            }
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The model to train, from a checkpoint where there is one, and in the reasoning stage its reference.
+pub fn models(
+    config: &TrainConfig,
+    checkpoint: Option<&Path>,
+    device: &Device,
+) -> Result<(Qwen2_5Vl, Option<Qwen2_5Vl>), TrainError> {
+    let start = |device: &Device| bundled::open_model(&config.model, config.seed, device);
+    let mut model = match (checkpoint, config.lora.rank) {
+        (Some(path), 0) => Qwen2_5Vl::load(path, device)?,
+        (Some(path), _) => start(device)?.load_lora(path)?,
+        (None, 0) => start(device)?,
+        (None, _) => start(device)?.with_lora(&config.lora, config.seed)?,
+    };
+    model = name_parameters(model, "model");
+    if config.lora.rank > 0 {
+        // Naming makes parameters anew, and new ones learn.
+        model = model.freeze_all_but_lora();
+    }
+    let freeze = &config.freeze;
+    if freeze.vision {
+        model.visual.patch_embed = model.visual.patch_embed.no_grad();
+        model.visual.blocks = model.visual.blocks.no_grad();
+    }
+    if freeze.merger {
+        model.visual.merger = model.visual.merger.no_grad();
+    }
+    if freeze.language && config.lora.rank == 0 {
+        model.model = model.model.no_grad();
+        model.lm_head = model.lm_head.no_grad();
+    }
+    let reference = match (config.stage, config.lora.rank) {
+        (Stage::Reasoning, 0) => Some(start(&device.clone().inner())?),
+        // The same weights, the adapters off.
+        (Stage::Reasoning, _) => Some(model.valid().without_lora()),
+        _ => None,
+    };
+    Ok((model, reference))
+}
