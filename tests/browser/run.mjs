@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { launch } from "./chromium.mjs";
 import { picture } from "./picture.mjs";
 import { serve } from "./serve.mjs";
-import { regions } from "./screenshots.mjs";
+import { difference, regions } from "./screenshots.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = resolve(process.argv[2] ?? join(here, "..", "..", "dist"));
@@ -96,6 +96,40 @@ async function visit(browser, url, device, statement) {
     expect(statement.test(ready.device), `it says "${ready.device}"`);
     return ready.device;
   });
+
+  // A GPU made of software takes minutes for as many words, which are the same wherever they are computed.
+  if (device === "cpu") {
+    await test(name("a thought says where it sees what it names, and the page draws it"), async () => {
+      const before = await screenshot(page, `${device}-before-thought`);
+      const { question } = await state(page);
+      const asked = /the ([a-z ]+?)(?:,| and |\?)/.exec(question)[1];
+      await page.evaluate((thing) => {
+        const { ask } = globalThis.spatialLadder;
+        ask(`What is the length of the longest dimension (length, width, or height) of the ${thing}, measured in centimeters?`, "thinking");
+      }, asked);
+      const { answer, turn, error } = await until(page, "the answer", ANSWERING_MS, (now) => now.turn !== "answering");
+      expect(turn === "done", `${turn}: ${error}`);
+      expect(answer.thought && /^[0-9.]+$/.test(answer.answer), `it says ${answer.text}`);
+      expect(answer.seen.length > 0, `no box in ${answer.thought}`);
+      for (const { label, bbox_2d: box } of answer.seen) {
+        const [x1, y1, x2, y2] = box;
+        expect(answer.thought.includes(label), `${label} is not in the thought`);
+        expect(0 <= x1 && x1 < x2 && x2 <= 640 && 0 <= y1 && y1 < y2 && y2 <= 480, `box ${box} outside the picture`);
+      }
+      const changed = await difference(browser, before, await screenshot(page, `${device}-thought`), {
+        x: 20, y: 60, width: WIDTH - 400, height: HEIGHT - 80,
+      });
+      expect(changed > 100, `${changed} pixels of the picture have changed`);
+      // The buttons as they were, for what follows.
+      await page.evaluate((question) => {
+        const { ask, stop } = globalThis.spatialLadder;
+        ask(question, "localization");
+        stop();
+      }, question);
+      await until(page, "the end", ANSWERING_MS, (now) => now.turn !== "answering");
+      return `${answer.seen.map((seen) => seen.label).join(", ")}; ${answer.answer} cm`;
+    });
+  }
 
   await test(name("a picture can be chosen as a file"), async () => {
     const file = { name: "shapes.png", mimeType: "image/png", buffer: picture(320, 240) };

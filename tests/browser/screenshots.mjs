@@ -35,3 +35,32 @@ async function measure({ data, rectangles }) {
     return { colors: colors.size, deviation };
   });
 }
+
+/** How many pixels of a rectangle differ between two PNGs. */
+export async function difference(browser, one, other, rectangle) {
+  const page = await browser.newPage();
+  try {
+    const pictures = [one, other].map((png) => png.toString("base64"));
+    return await page.evaluate(count, { pictures, rectangle });
+  } finally {
+    await page.close();
+  }
+}
+
+async function count({ pictures, rectangle: { x, y, width, height } }) {
+  const [one, other] = await Promise.all(
+    pictures.map(async (data) => {
+      const response = await fetch(`data:image/png;base64,${data}`);
+      const bitmap = await createImageBitmap(await response.blob());
+      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+      const context = canvas.getContext("2d");
+      context.drawImage(bitmap, 0, 0);
+      return context.getImageData(x, y, width, height).data;
+    }),
+  );
+  let different = 0;
+  for (let i = 0; i < one.length; i += 4) {
+    if (one[i] !== other[i] || one[i + 1] !== other[i + 1] || one[i + 2] !== other[i + 2]) different += 1;
+  }
+  return different;
+}

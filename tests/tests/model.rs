@@ -2,7 +2,7 @@
 
 use spatial_ladder::model::{Device, Precision, bundled};
 use spatial_ladder::processor::Processor;
-use spatial_ladder_tests::{fail, succeed, text};
+use spatial_ladder_tests::{fail, run, succeed, text};
 use std::path::{Path, PathBuf};
 
 fn json(text: &str) -> serde_json::Value {
@@ -53,6 +53,30 @@ fn folders_that_are_no_video_are_refused() {
     fail(&ask(&folder, &[]), &["frame 2", "100x80"]);
     std::fs::write(folder.join("2.png"), "no picture").unwrap();
     fail(&ask(&folder, &[]), &["2.png"]);
+}
+
+#[test]
+fn the_boxes_of_a_thought_are_told() {
+    use spatial_ladder::scenes::{rooms, scannet_intrinsics, stand_points};
+    let dir = tempfile::tempdir().unwrap();
+    // The room that the page begins with: a table fills much of its picture.
+    let mut scene = rooms::generate(0x7061_6765, 1, &rooms::RoomOptions::default());
+    scene.cameras = stand_points(&scene, 1, scannet_intrinsics(640, 480), 1);
+    let picture = dir.path().join("room.png");
+    spatial_ladder::render::render(&scene, &scene.cameras[0]).color.save(&picture).unwrap();
+    let question = "What is the length of the longest dimension (length, width, or height) of the table, measured in centimeters?";
+    let fixed = ["ask", "--device", "cpu", "--thinking", "--question", question, "--image", text(&picture)];
+
+    let answer = json(&succeed(&[fixed.as_slice(), &["--json"]].concat()));
+    assert!(answer["thought"].as_str().unwrap().contains("table"), "{answer}");
+    let seen = answer["seen"].as_array().unwrap();
+    let table = seen.iter().find(|found| found["label"] == "table").expect("the table is seen");
+    let [x1, y1, x2, y2] = [0, 1, 2, 3].map(|side| table["bbox_2d"][side].as_i64().unwrap());
+    assert!(0 <= x1 && x1 < x2 && x2 <= 640 && 0 <= y1 && y1 < y2 && y2 <= 480, "{answer}");
+
+    let output = run(&fixed);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains(&format!("table: ({x1}, {y1}) – ({x2}, {y2}) pixels")), "{told}");
 }
 
 #[test]

@@ -142,6 +142,11 @@ impl Page {
         Ok(())
     }
 
+    /// Chooses what the model is asked for.
+    pub fn set_prompt(&mut self, prompt: Prompt) {
+        self.session.prompt = prompt;
+    }
+
     pub fn stop(&mut self) {
         if let Some(request) = self.session.cancel() {
             self.send(&request, false);

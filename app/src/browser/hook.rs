@@ -2,7 +2,8 @@
 //!
 //! - `state()`: what [`Session::report`](super::session::Session::report) tells
 //! - `loadImage(bytes: Uint8Array, name?: string)`: as if the user had chosen this file
-//! - `ask(question?: string)`, `stop()`: the buttons; `ask` throws what is missing
+//! - `ask(question?: string, prompt?: "localization" | "direct" | "thinking")`, `stop()`: the buttons; `ask` throws what is
+//!   missing
 
 use super::app::Page;
 use js_sys::{Object, Reflect, Uint8Array};
@@ -27,9 +28,16 @@ pub fn install(page: &Rc<RefCell<Page>>) -> Result<(), JsValue> {
             page.borrow_mut().open_picture(name, bytes.to_vec());
         }
     });
-    let ask = Closure::<dyn Fn(Option<String>) -> Result<(), JsValue>>::new({
+    let ask = Closure::<dyn Fn(Option<String>, JsValue) -> Result<(), JsValue>>::new({
         let page = page.clone();
-        move |question| page.borrow_mut().ask(question).map_err(|error| js_sys::Error::new(error).into())
+        move |question, prompt: JsValue| {
+            let mut page = page.borrow_mut();
+            if !prompt.is_undefined() {
+                let prompt = js_sys::JSON::stringify(&prompt)?.as_string().unwrap_or_default();
+                page.set_prompt(serde_json::from_str(&prompt).map_err(|error| error.to_string())?);
+            }
+            page.ask(question).map_err(|error| js_sys::Error::new(error).into())
+        }
     });
     let stop = Closure::<dyn Fn()>::new({
         let page = page.clone();

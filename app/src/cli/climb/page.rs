@@ -156,7 +156,7 @@ pub fn tables(report: &ArmsReport) -> String {
 }
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}\
-    table{border-collapse:collapse;width:100%}td,th{padding:.3rem .6rem;border-bottom:1px solid #ddd;text-align:left}\
+    table{border-collapse:collapse;display:block;overflow-x:auto}td,th{padding:.3rem .6rem;border-bottom:1px solid #ddd;text-align:left}\
     svg{width:100%;height:auto}text{font:12px system-ui,sans-serif;fill:#444}\
     @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#444}text{fill:#bbb}}";
 
