@@ -34,7 +34,8 @@ pub fn install(page: &Rc<RefCell<Page>>) -> Result<(), JsValue> {
             let mut page = page.borrow_mut();
             if !prompt.is_undefined() {
                 let prompt = js_sys::JSON::stringify(&prompt)?.as_string().unwrap_or_default();
-                page.set_prompt(serde_json::from_str(&prompt).map_err(|error| error.to_string())?);
+                let prompt = serde_json::from_str(&prompt);
+                page.set_prompt(prompt.map_err(|error| js_sys::Error::new(&error.to_string()))?);
             }
             page.ask(question).map_err(|error| js_sys::Error::new(error).into())
         }

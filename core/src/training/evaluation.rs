@@ -365,3 +365,32 @@ fn graded_boxes(
         localization: Some(score),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_weighed_so_that_kinds_count_alike() {
+        let answer = |kind: &str, score| HeldOutAnswer {
+            question_id: 0,
+            scene: "room".into(),
+            image: String::new(),
+            question: String::new(),
+            kind: kind.into(),
+            truth: Truth::Text("A".into()),
+            text: String::new(),
+            boxes: Vec::new(),
+            parsed: true,
+            score,
+            localization: None,
+        };
+        let found =
+            Evaluation::new(vec![answer("a", 1.0), answer("a", 0.0), answer("a", 0.5), answer("b", 0.1)]);
+        let scores = found.scores();
+        let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+        assert!((mean - 0.3).abs() < 1e-12 && found.score.is_some_and(|score| (mean - score).abs() < 1e-12));
+        // Unweighed, the kind with more questions would count for more.
+        assert!((scores[3] - 0.2).abs() < 1e-12, "{scores:?}");
+    }
+}

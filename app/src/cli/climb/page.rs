@@ -163,8 +163,6 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;mar
 const COLORS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b22222"];
 
-const ENDS: [&str; 2] = ["Spatial questions, mean score over the kinds", "Localization, mean IoU"];
-
 /// One page with tables and plots.
 pub fn html(report: &ArmsReport) -> String {
     let total = report.budget.perception
@@ -174,9 +172,8 @@ pub fn html(report: &ArmsReport) -> String {
     let charts = |bars: &dyn Fn(Measure) -> Vec<Bar>| -> String {
         MEASURES
             .iter()
-            .zip(ENDS)
-            .map(|(measure, title)| {
-                format!("<h3>{title}</h3>{}", chart(&bars(*measure), measure.blind(report)))
+            .map(|measure| {
+                format!("<h3>{}</h3>{}", measure.title(), chart(&bars(*measure), measure.blind(report)))
             })
             .collect()
     };
@@ -196,7 +193,7 @@ pub fn html(report: &ArmsReport) -> String {
          from the same foundation; seeds: {}; {} localization and {} spatial questions about rooms never seen, at the end \
          answered after a thought. Bars are means with their 95 % intervals (resampled by room), dots are seeds; differences \
          are paired by question and seed.</p>{}{}{}\
-         <h2>After every stage</h2>{}{}{}\
+         {}{}{}\
          <h2>Reward while reinforced</h2>{}<h2>Spread of the reward within a group</h2>{}</html>\n",
         total / 1e6,
         report.arms.len(),
@@ -206,8 +203,8 @@ pub fn html(report: &ArmsReport) -> String {
         ends(report).html(),
         charts(&|measure| end_bars(&report.arms, measure)),
         by_kind(report).html(),
-        charts(&|measure| stage_bars(&report.arms, measure)),
         by_stage(report).html(),
+        charts(&|measure| stage_bars(&report.arms, measure)),
         sweep,
         curves(report, &|(reward, _)| *reward),
         curves(report, &|(_, spread)| *spread),
@@ -223,13 +220,14 @@ pub fn figure(report: &ArmsReport) -> String {
          <style>text{{font:12px sans-serif;fill:#777}}</style>",
         2.0 * (height + GAP)
     );
-    for (at, (measure, title)) in MEASURES.iter().zip(ENDS).enumerate() {
+    for (at, measure) in MEASURES.iter().enumerate() {
         let top = at as f64 * (height + GAP);
         let _ = write!(
             svg,
-            "<text x=\"4\" y=\"{:.0}\" font-weight=\"bold\">{title}</text>\
+            "<text x=\"4\" y=\"{:.0}\" font-weight=\"bold\">{}</text>\
              <svg y=\"{:.0}\" width=\"{WIDTH}\" height=\"{height:.0}\">{}</svg>",
             top + 18.0,
+            measure.title(),
             top + 26.0,
             chart(&end_bars(&report.arms, *measure), measure.blind(report))
         );
@@ -248,6 +246,13 @@ enum Measure {
 const MEASURES: [Measure; 2] = [Measure::Spatial, Measure::Localization];
 
 impl Measure {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Spatial => "Spatial questions, mean score over the kinds",
+            Self::Localization => "Localization, mean IoU",
+        }
+    }
+
     fn blind(self, report: &ArmsReport) -> f64 {
         match self {
             Self::Spatial => blind_mean(report),

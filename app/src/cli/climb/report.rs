@@ -95,7 +95,7 @@ struct StageScores {
 #[derive(Debug, Serialize)]
 struct Gain {
     mean_iou: Interval,
-    /// Over all spatial questions, each weighing the same.
+    /// Mean over the kinds of spatial questions.
     score: Interval,
 }
 
