@@ -48,6 +48,8 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
             "What will be the first-time appearance order of the following categories in the video: {}?",
             shuffled.join(", ")
         );
+        let asked_for: Vec<(&str, usize)> =
+            order.iter().map(|sight| (sight.object.category.as_str(), sight.frame)).collect();
         order.sort_by_key(|sight| sight.frame);
         let ids: Vec<u16> = order.iter().map(|sight| sight.object.id).collect();
         if ids.len() < THINGS || asked.contains(&ids) {
@@ -62,7 +64,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
             data_type: showing.data_type,
             question_type: QuestionType::AppearanceOrder,
             question,
-            thought: thoughts::appearance_order(&telling, &names, &first_frames, dice),
+            thought: thoughts::appearance_order(&telling, &asked_for, dice),
             answer: CandidateAnswer::Choice { options, correct: 0, fixed_order: false },
             reason: Reason::AppearanceOrder { objects: ids.clone(), first_frames },
             boxes: Vec::new(),

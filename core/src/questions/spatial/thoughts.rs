@@ -1,9 +1,12 @@
 //! Chains of thought for the cold start, written by rule from the exact geometry: what is seen where, how it
-//! relates, and what follows. Wording varies; what is said is always true of the scene, to the digits given.
+//! relates, and what follows. Wording varies. What is said is true of the scene to the digits given, but that what
+//! follows from such digits is worked out with them, so that a reader can follow the sum: to a decimetre, ten degrees.
 
+use super::super::observations::Observation;
 use super::Showing;
-use crate::geometry::polygon;
-use crate::samples::{DataType, Segment};
+use super::relative_direction::direction_word;
+use crate::geometry::{Pose, polygon};
+use crate::samples::{DataType, SectorScheme, Segment};
 use crate::scenes::{Dice, Object};
 use glam::{Vec2, Vec3, vec2};
 
@@ -45,12 +48,47 @@ impl<'a> Telling<'a> {
 
     /// The place among the pictures, from 1, and the camera that shows the most of the object.
     fn best_view(&self, object: &Object) -> Option<(usize, usize)> {
-        let pixels = |camera: usize| {
-            self.showing.sights.observation(camera, object.id).map_or(0, |seen| seen.visible_pixels)
+        self.view_with_most(|seen| seen.map_or(0, |seen| seen.visible_pixels), &[object])
+    }
+
+    /// The same for several objects: that which shows the most of the one it shows the least of. `None` where no camera
+    /// shows them all clearly.
+    fn shared_view(&self, objects: &[&Object]) -> Option<(usize, usize)> {
+        let clear = |seen: Option<&Observation>| {
+            seen.filter(|seen| seen.is_clear(self.showing.config)).map_or(0, |seen| seen.visible_pixels)
+        };
+        self.view_with_most(clear, objects)
+    }
+
+    fn view_with_most(
+        &self,
+        worth: impl Fn(Option<&Observation>) -> u32,
+        objects: &[&Object],
+    ) -> Option<(usize, usize)> {
+        let least = |camera: usize| {
+            let of = |object: &&Object| worth(self.showing.sights.observation(camera, object.id));
+            objects.iter().map(of).min().unwrap_or(0)
         };
         let best = (0..self.cameras.len())
-            .max_by(|&a, &b| pixels(self.cameras[a]).cmp(&pixels(self.cameras[b])).then(b.cmp(&a)))?;
-        (pixels(self.cameras[best]) > 0).then_some((best + 1, self.cameras[best]))
+            .max_by(|&a, &b| least(self.cameras[a]).cmp(&least(self.cameras[b])).then(b.cmp(&a)))?;
+        (least(self.cameras[best]) > 0).then_some((best + 1, self.cameras[best]))
+    }
+
+    /// Sentences that say where the objects are seen: in one picture where one shows them all, so that what is said can be
+    /// compared.
+    fn sightings(&self, objects: &[&Object], dice: &mut Dice) -> Vec<String> {
+        let together = self.shared_view(objects);
+        objects
+            .iter()
+            .map(|object| self.sighting(object, together.or_else(|| self.best_view(object)), dice))
+            .collect()
+    }
+
+    /// Where the objects are before the camera whose picture shows them all, the one that [`Self::sightings`] takes.
+    fn places<const N: usize>(&self, objects: [&Object; N]) -> Option<[Decimetres; N]> {
+        let (_, camera) = self.shared_view(&objects)?;
+        let pose = &self.showing.sights.scene.cameras.get(camera)?.pose;
+        Some(objects.map(|object| Decimetres::before(pose, object.bounds.center)))
     }
 
     /// Places, from 1, of the pictures with something of the object.
@@ -59,27 +97,22 @@ impl<'a> Telling<'a> {
         (0..self.cameras.len()).filter(|&i| shows(self.cameras[i])).map(|i| i + 1).collect()
     }
 
-    /// A sentence that says where the object is seen.
-    fn sighting(&self, object: &Object, dice: &mut Dice) -> String {
+    /// A sentence that says where the object is seen: the place of the picture and its camera.
+    fn sighting(&self, object: &Object, view: Option<(usize, usize)>, dice: &mut Dice) -> String {
         let name = &object.category;
-        let Some((number, camera)) = self.best_view(object) else {
+        let Some((number, camera)) = view else {
             return format!("The {name} is hard to see.");
         };
-        let Some(seen) = self.showing.sights.observation(camera, object.id) else {
+        let sights = self.showing.sights;
+        let (Some(seen), Some(camera)) =
+            (sights.observation(camera, object.id), sights.scene.cameras.get(camera))
+        else {
             return format!("The {name} is hard to see.");
-        };
-        let width = self.showing.sights.scene.cameras.get(camera).map_or(1, |camera| camera.intrinsics.width);
-        let middle = (seen.pixel_box.x1 + seen.pixel_box.x2) * 0.5 / width.max(1) as f32;
-        let side = match middle {
-            m if m < 0.34 => "on the left",
-            m if m > 0.66 => "on the right",
-            _ => "in the middle",
         };
         if self.showing.config.spatial.boxes_in_thoughts {
             let [x1, y1, x2, y2] = seen.bbox_2d();
-            // The order of a caption of the foundation stage, and its distance, which is along the camera's axis.
-            let away = metres(seen.camera_position.z);
-            let place = format!("at ({x1}, {y1}, {x2}, {y2}), {side}, {away} m away.");
+            let at = Decimetres::before(&camera.pose, object.bounds.center);
+            let place = format!("at ({x1}, {y1}, {x2}, {y2}), {}, {}.", at.forward(), at.aside());
             return match (self.showing.data_type, dice.index(2)) {
                 (DataType::SingleImage, 0) => format!("The {name} is {place}"),
                 (DataType::SingleImage, _) => format!("I see the {name} {place}"),
@@ -87,6 +120,12 @@ impl<'a> Telling<'a> {
                 _ => format!("I see the {name} in {} {number} {place}", self.name()),
             };
         }
+        let middle = (seen.pixel_box.x1 + seen.pixel_box.x2) * 0.5 / camera.intrinsics.width.max(1) as f32;
+        let side = match middle {
+            m if m < 0.34 => "on the left",
+            m if m > 0.66 => "on the right",
+            _ => "in the middle",
+        };
         let far = metres(seen.camera_position.length());
         let where_ = match self.showing.data_type {
             DataType::SingleImage => format!("{side} of the image"),
@@ -98,13 +137,58 @@ impl<'a> Telling<'a> {
             _ => format!("{} is the {name}, some {far} m away.", capital(&where_)),
         }
     }
+}
 
-    /// The camera that sees both, when one does.
-    fn shared_camera(&self, one: &Object, other: &Object) -> Option<usize> {
-        let sees =
-            |camera: usize, object: &Object| self.showing.sights.observation(camera, object.id).is_some();
-        self.cameras.iter().copied().find(|&camera| sees(camera, one) && sees(camera, other))
+/// A place on the floor as somebody sees it who stands there with the camera, level, in decimetres.
+#[derive(Debug, Clone, Copy)]
+struct Decimetres {
+    right: i32,
+    ahead: i32,
+}
+
+impl Decimetres {
+    /// Of a point of the world.
+    fn before(pose: &Pose, point: Vec3) -> Self {
+        let ahead = (pose.transform_point(Vec3::Z) - pose.translation).truncate().normalize_or_zero();
+        let apart = (point - pose.translation).truncate();
+        let tenths = |metres: f32| libm::roundf(metres * 10.0) as i32;
+        Self { right: tenths(apart.dot(-ahead.perp())), ahead: tenths(apart.dot(ahead)) }
     }
+
+    fn from(self, other: Self) -> Self {
+        Self { right: self.right - other.right, ahead: self.ahead - other.ahead }
+    }
+
+    /// `1.9 m ahead`; behind where the middle of something is that reaches into the picture.
+    fn forward(self) -> String {
+        format!("{} {}", metres_of(self.ahead), if self.ahead < 0 { "behind" } else { "ahead" })
+    }
+
+    /// `0.6 m to the left`.
+    fn aside(self) -> String {
+        format!("{} to the {}", metres_of(self.right), if self.right < 0 { "left" } else { "right" })
+    }
+
+    /// `1.2 m farther away`, of what is compared with something else.
+    fn deeper(self) -> String {
+        format!("{} {}", metres_of(self.ahead), if self.ahead < 0 { "nearer" } else { "farther away" })
+    }
+
+    /// Clockwise from straight ahead, to ten degrees, 0 to 350. `None` where there is nothing to point at.
+    fn bearing_deg(self) -> Option<i32> {
+        let degrees = libm::atan2f(self.right as f32, self.ahead as f32).to_degrees();
+        ((self.right, self.ahead) != (0, 0)).then(|| tens(degrees).rem_euclid(360))
+    }
+}
+
+/// Rounded to ten degrees.
+fn tens(degrees: f32) -> i32 {
+    libm::roundf(degrees / 10.0) as i32 * 10
+}
+
+/// How far, in metres, whatever the sign.
+fn metres_of(decimetres: i32) -> String {
+    format!("{:.1} m", f64::from(decimetres.abs()) / 10.0)
 }
 
 pub(super) fn absolute_distance(
@@ -114,22 +198,13 @@ pub(super) fn absolute_distance(
     shortest: &Segment,
     dice: &mut Dice,
 ) -> String {
-    let (a, b) = (&one.category, &other.category);
-    let mut thought = vec![opening(dice), telling.sighting(one, dice), telling.sighting(other, dice)];
+    let mut thought = vec![opening(dice)];
+    thought.extend(telling.sightings(&[one, other], dice));
     let middles = one.bounds.center.distance(other.bounds.center);
-    if let Some(camera) =
-        telling.shared_camera(one, other).and_then(|at| telling.showing.sights.scene.cameras.get(at))
-    {
-        let [here, there] =
-            [one, other].map(|object| camera.pose.inverse_transform_point(object.bounds.center));
-        let apart = there - here;
-        let side = if apart.x >= 0.0 { "right" } else { "left" };
-        let depth = if apart.z >= 0.0 { "farther away" } else { "nearer" };
-        thought.push(format!(
-            "Compared with the {a}, the {b} is {} m to the {side} and {} m {depth}.",
-            metres(apart.x.abs()),
-            metres(apart.z.abs())
-        ));
+    if let Some([here, there]) = telling.places([one, other]) {
+        let offset = there.from(here);
+        let (a, b) = (&one.category, &other.category);
+        thought.push(format!("Compared with the {a}, the {b} is {}, {}.", offset.aside(), offset.deeper()));
     }
     thought.push(format!("Their middles are about {} m apart.", metres(middles)));
     // Only where the difference shows in the digits given.
@@ -156,20 +231,14 @@ pub(super) fn relative_distance(
     shortest: &[Segment],
     dice: &mut Dice,
 ) -> String {
-    let mut thought = vec![opening(dice), telling.sighting(target, dice)];
-    let gaps: Vec<String> = candidates
-        .iter()
-        .zip(shortest)
-        .map(|(object, way)| format!("the {} {} m", object.category, metres(way.length())))
-        .collect();
-    thought.push(format!(
-        "{} {}.",
-        pick(
-            dice,
-            &["Let me compare the gaps to it:", "How far is each from it?", "Measured to its closest point:"]
-        ),
-        gaps.join(", ")
-    ));
+    let mut thought = vec![opening(dice)];
+    let all: Vec<&Object> = std::iter::once(target).chain(candidates.iter().copied()).collect();
+    let mut sightings = telling.sightings(&all, dice).into_iter();
+    thought.extend(sightings.next());
+    for (sighting, way) in sightings.zip(shortest) {
+        thought.push(sighting);
+        thought.push(format!("That leaves {} m between them.", metres(way.length())));
+    }
     let nearest =
         (0..candidates.len()).min_by(|&i, &j| shortest[i].length().total_cmp(&shortest[j].length()));
     if let Some(nearest) = nearest {
@@ -186,7 +255,8 @@ pub(super) fn object_size(telling: &Telling, object: &Object, dice: &mut Dice) -
     let size = object.bounds.size() * 100.0;
     let [width, depth, height] = size.to_array().map(|side| libm::roundf(side) as i64);
     let name = &object.category;
-    let mut thought = vec![opening(dice), telling.sighting(object, dice)];
+    let mut thought = vec![opening(dice)];
+    thought.extend(telling.sightings(&[object], dice));
     thought.push(format!(
         "Judging by that distance, the {name} is about {width} cm wide, {depth} cm deep and {height} cm high."
     ));
@@ -253,21 +323,21 @@ fn along_the_longest_wall(outline: &[Vec2]) -> Vec2 {
     vec2(corners[0].distance(corners[1]), corners[1].distance(corners[2]))
 }
 
-pub(super) fn appearance_order(
-    telling: &Telling,
-    names: &[&str],
-    frames: &[usize],
-    dice: &mut Dice,
-) -> String {
-    let mut thought =
-        vec![opening(dice), format!("I look for the first {} that shows each.", telling.name())];
-    let mut seen: Vec<String> =
-        names.iter().zip(frames).map(|(name, frame)| format!("the {name} in frame {}", frame + 1)).collect();
-    let in_order = seen.join(", ");
-    dice.shuffle(&mut seen);
-    thought.push(format!("{}.", capital(&seen.join(", "))));
-    thought.push(format!("Sorted by time: {in_order}."));
-    thought.join(" ")
+pub(super) fn appearance_order(telling: &Telling, asked: &[(&str, usize)], dice: &mut Dice) -> String {
+    let tell = |things: &[(&str, usize)]| {
+        let things: Vec<String> =
+            things.iter().map(|(name, frame)| format!("the {name} in frame {}", frame + 1)).collect();
+        things.join(", ")
+    };
+    let mut in_order = asked.to_vec();
+    in_order.sort_by_key(|(_, frame)| *frame);
+    [
+        opening(dice),
+        format!("I look for the first {} that shows each.", telling.name()),
+        format!("{}.", capital(&tell(asked))),
+        format!("Sorted by time: {}.", tell(&in_order)),
+    ]
+    .join(" ")
 }
 
 pub(super) fn direction_by_camera(
@@ -278,18 +348,16 @@ pub(super) fn direction_by_camera(
     dice: &mut Dice,
 ) -> String {
     let (a, b) = (&target.category, &reference.category);
-    let mut thought = vec![opening(dice), telling.sighting(target, dice), telling.sighting(reference, dice)];
+    let mut thought = vec![opening(dice)];
+    thought.extend(telling.sightings(&[target, reference], dice));
     if let Some(camera) = telling.showing.sights.scene.cameras.get(telling.showing.camera()) {
-        let forward = camera.pose.transform_point(Vec3::Z) - camera.pose.translation;
-        let away = forward.truncate().normalize_or_zero();
-        let apart = (target.bounds.center - reference.bounds.center).truncate();
-        let (depth, side) = (apart.dot(away), apart.dot(-away.perp()));
+        let [to, from] =
+            [target, reference].map(|object| Decimetres::before(&camera.pose, object.bounds.center));
+        let offset = to.from(from);
         thought.push(format!(
-            "Seen from the camera, the {a} is {} m to the {} of the {b} and {} m {}.",
-            metres(side.abs()),
-            if side >= 0.0 { "right" } else { "left" },
-            metres(depth.abs()),
-            if depth >= 0.0 { "farther away" } else { "nearer" },
+            "Seen from the camera, the {a} is {} of the {b}, {}.",
+            offset.aside(),
+            offset.deeper()
         ));
     }
     thought.push(
@@ -313,22 +381,37 @@ pub(super) fn direction_by_camera(
 pub(super) fn direction_by_object(
     telling: &Telling,
     [by, faced, target]: [&Object; 3],
-    clockwise_deg: f32,
-    word: &str,
+    (scheme, clockwise_deg, word): (SectorScheme, f32, &str),
     dice: &mut Dice,
 ) -> String {
     let [p, o, q] = [by, faced, target].map(|object| object.category.as_str());
     let mut thought = vec![opening(dice)];
-    for object in [by, faced, target] {
-        thought.push(telling.sighting(object, dice));
+    thought.extend(telling.sightings(&[by, faced, target], dice));
+    let mut turn_deg = tens(clockwise_deg);
+    if let Some([standpoint, ahead, aside]) = telling.places([by, faced, target]) {
+        let bearings = [(o, ahead), (q, aside)].map(|(name, place)| {
+            let offset = place.from(standpoint);
+            let bearing = offset.bearing_deg()?;
+            let (aside, deeper) = (offset.aside(), offset.deeper());
+            thought.push(format!("From the {p}, the {name} is {aside}, {deeper}: at {bearing} degrees."));
+            Some(bearing)
+        });
+        if let [Some(ahead), Some(aside)] = bearings {
+            let between = (aside - ahead).rem_euclid(360);
+            // Unless so few digits leave it at a border.
+            let clear = [between - 5, between + 5]
+                .map(|deg| direction_word(scheme, deg.rem_euclid(360) as f32) == Some(word));
+            if clear == [true, true] {
+                turn_deg = between;
+            }
+        }
     }
-    let (turn, side) =
-        if clockwise_deg <= 180.0 { (clockwise_deg, "right") } else { (360.0 - clockwise_deg, "left") };
+    let (turn, side) = if turn_deg <= 180 { (turn_deg, "right") } else { (360 - turn_deg, "left") };
     thought.push(format!(
         "{} standing by the {p} with the {o} straight ahead.",
         pick(dice, &["I imagine", "Let me picture myself", "Suppose I am"])
     ));
-    thought.push(format!("To face the {q} I would turn about {:.0} degrees to the {side}.", turn));
+    thought.push(format!("To face the {q} I would turn about {turn} degrees to the {side}."));
     thought.push(format!("That is {word}."));
     thought.join(" ")
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::answering::sightings::sightings;
 use crate::samples::Reason;
+use glam::{Vec3, vec2};
 
 /// Numbers in a text that stand before this unit.
 fn numbers_before(text: &str, unit: &str) -> Vec<f64> {
@@ -15,6 +16,11 @@ fn numbers_before(text: &str, unit: &str) -> Vec<f64> {
 fn last_sentence(thought: &str) -> &str {
     let thought = thought.trim_end_matches('.');
     thought.rfind(". ").map_or(thought, |at| &thought[at + 2..])
+}
+
+/// Whether a sighting is of what has this name.
+fn speaks_of(sentence: &str, name: &str) -> bool {
+    sentence.contains(&format!("he {name} ")) || sentence.contains(&format!("the {name},"))
 }
 
 #[test]
@@ -81,13 +87,14 @@ fn thoughts_about_choices_name_the_right_one() {
             QuestionType::RelativeDistance => {
                 let names = names(&candidate);
                 let options = &names[..names.len() - 1];
-                let list = thought.split([':', '?']).next_back().unwrap().split(". ").next().unwrap();
-                let gaps: Vec<(f64, &str)> = list
-                    .split(", ")
-                    .map(|part| {
-                        let part = part.trim().strip_prefix("the ").unwrap().strip_suffix(" m").unwrap();
-                        let (name, gap) = part.rsplit_once(' ').unwrap();
-                        (gap.parse().unwrap(), name)
+                // Each option is placed, and its gap stands behind that.
+                let sentences: Vec<&str> = thought.split(". ").collect();
+                let gaps: Vec<(f64, &str)> = sentences
+                    .windows(2)
+                    .filter_map(|pair| {
+                        let gap = pair[1].strip_prefix("That leaves ")?.strip_suffix(" m between them")?;
+                        let name = options.iter().filter(|name| speaks_of(pair[0], name));
+                        Some((gap.parse().unwrap(), name.max_by_key(|name| name.len()).unwrap().as_str()))
                     })
                     .collect();
                 assert_eq!(gaps.iter().map(|(_, name)| *name).collect::<Vec<_>>(), options);
@@ -120,7 +127,7 @@ fn thoughts_about_choices_name_the_right_one() {
                     let nearer = thought.contains(" nearer.");
                     assert!(!answer.starts_with("front") || nearer, "{thought}");
                     assert!(!(answer.starts_with("back") && nearer), "{thought}");
-                } else if let Some(turn) = numbers_before(thought, "degrees").first() {
+                } else if let Some(turn) = numbers_before(thought, "degrees").last() {
                     let behind = if candidate.question.contains("quadrants") { 90.0 } else { 135.0 };
                     assert_eq!(
                         answer.starts_with("back"),
@@ -169,9 +176,7 @@ fn thoughts_say_where_things_are_seen() {
                 _ => candidate.cameras[0],
             };
             let named = names(&candidate);
-            let longest = named.iter().filter(|name| {
-                sentence.contains(&format!("he {name} ")) || sentence.contains(&format!("the {name},"))
-            });
+            let longest = named.iter().filter(|name| speaks_of(sentence, name));
             let name = longest.max_by_key(|name| name.len()).unwrap_or_else(|| panic!("{sentence}"));
             let id = filmed.the(&candidate, name).id;
             let columns: Vec<f32> = (0..filmed.instances[camera].len())
@@ -214,4 +219,67 @@ fn boxes_in_thoughts_are_around_the_pixels_of_what_they_name() {
         }
     }
     assert!(checked.iter().all(|count| *count > 200), "{checked:?}");
+}
+
+/// Metres ahead and to the right, from `…, 1.9 m ahead, 0.6 m to the left` or `… 0.6 m to the left, 1.2 m nearer`.
+fn place(text: &str) -> [f64; 2] {
+    let before = |end: &str| -> Option<f64> {
+        text.split_once(end).and_then(|(start, _)| start.rsplit(' ').next()?.parse().ok())
+    };
+    let signed = |plus: &str, minus: &str| before(plus).or_else(|| before(minus).map(|length| -length));
+    let ahead = signed(" m ahead", " m behind").or_else(|| signed(" m farther away", " m nearer"));
+    [ahead.expect(text), signed(" m to the right", " m to the left").expect(text)]
+}
+
+#[test]
+fn what_follows_from_places_is_worked_out_from_the_numbers_given() {
+    let mut config = config();
+    config.spatial.boxes_in_thoughts = true;
+    let (mut compared, mut turned) = (0, 0);
+    for (filmed, seed) in ROOMS.iter().take(16).zip(0..) {
+        for candidate in ask_all(&filmed.sights(), &config, &mut Dice::new(seed, 0)) {
+            let thought = &candidate.thought;
+            let mut places: Vec<(String, [f64; 2])> = Vec::new();
+            let mut bearings: Vec<i32> = Vec::new();
+            for (sighting, rest) in sightings(thought).into_iter().zip(thought.split("), ").skip(1)) {
+                let told = place(rest.split(". ").next().unwrap());
+                let object = filmed.the(&candidate, &sighting.found.label);
+                let pose = &filmed.scene.cameras[candidate.cameras[sighting.picture]].pose;
+                let level = (pose.transform_point(Vec3::Z) - pose.translation).truncate().normalize();
+                let apart = (object.bounds.center - pose.translation).truncate();
+                let [ahead, right] = [apart.dot(level), apart.dot(vec2(level.y, -level.x))].map(f64::from);
+                let near = (told[0] - ahead).abs() < 0.051 && (told[1] - right).abs() < 0.051;
+                assert!(near, "{thought}: {ahead} {right}");
+                places.push((sighting.found.label, told));
+            }
+            let told_of = |name: &str| places.iter().find(|(label, _)| label == name).unwrap().1;
+            for sentence in thought.split(". ") {
+                let Some((from, rest)) = sentence
+                    .strip_prefix("Compared with the ")
+                    .or_else(|| sentence.strip_prefix("From the "))
+                    .and_then(|rest| rest.split_once(", the "))
+                else {
+                    continue;
+                };
+                let (to, offset) = rest.split_once(" is ").unwrap();
+                let ([from, to], offset) = ([from, to].map(told_of), place(offset));
+                for axis in 0..2 {
+                    assert!((to[axis] - from[axis] - offset[axis]).abs() < 1e-6, "{thought}");
+                }
+                compared += 1;
+                if let Some((_, bearing)) = sentence.split_once(": at ") {
+                    let bearing: i32 = bearing.strip_suffix(" degrees").unwrap().parse().unwrap();
+                    let exact = offset[1].atan2(offset[0]).to_degrees().rem_euclid(360.0);
+                    assert!((f64::from(bearing) - exact).abs() < 5.001 || exact > 355.0, "{thought}");
+                    bearings.push(bearing);
+                }
+            }
+            if let [ahead, aside] = bearings[..] {
+                let turn = (aside - ahead).rem_euclid(360);
+                let (turn, side) = if turn <= 180 { (turn, "right") } else { (360 - turn, "left") };
+                turned += usize::from(thought.contains(&format!("turn about {turn} degrees to the {side}.")));
+            }
+        }
+    }
+    assert!(compared > 150 && turned > 15, "{compared} {turned}");
 }
