@@ -1,7 +1,7 @@
 //! `climb --arms`: is it the ladder that helps? The same compute spent in other ways, from the same foundation, examined
 //! with the same questions about rooms never seen.
 
-use super::examine::{Examined, Examiner};
+use super::examine::{Examined, Examiner, Gain};
 use super::{ClimbArgs, Scale, page, part, stage_config, train_in};
 use clap::ValueEnum;
 use serde::Serialize;
@@ -196,24 +196,23 @@ pub struct ArmsReport {
 pub struct ArmScores {
     pub arm: String,
     /// After each of its stages, in order: at least one.
-    pub stages: Vec<StageScores>,
+    pub stages: Vec<ArmStage>,
     /// By seed, of the model at the end.
     pub runs: Vec<RunScores>,
-    /// Less the ladder's, paired by question and seed, resampled by scene, 95 %. `None` for the ladder itself, or where it
-    /// did not run.
+    /// Above the ladder, paired by seed too. `None` for the ladder itself, or where it did not run.
     pub against_ladder: Option<Gain>,
 }
 
 impl ArmScores {
     /// What it came to.
-    pub fn end(&self) -> &StageScores {
+    pub fn end(&self) -> &ArmStage {
         &self.stages[self.stages.len() - 1]
     }
 }
 
 /// Means over questions and seeds; intervals resampled by scene, 95 %.
 #[derive(Debug, Serialize)]
-pub struct StageScores {
+pub struct ArmStage {
     pub stage: String,
     pub steps: u64,
     /// Whether the spatial questions were answered after a thought.
@@ -224,12 +223,6 @@ pub struct StageScores {
     pub in_form: f64,
     /// `mean_iou` and `score` of each seed.
     pub seeds: Vec<[f64; 2]>,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Gain {
-    pub mean_iou: Interval,
-    pub score: Interval,
 }
 
 #[derive(Debug, Serialize)]
@@ -402,7 +395,7 @@ impl Climbed {
         let stage = |(at, link): (usize, &Link)| {
             let found = || self.seeds.iter().map(|(_, stages)| &stages[at].0);
             let seeds = |found: &Examined| [found.localization.headline(), found.spatial.headline()];
-            StageScores {
+            ArmStage {
                 stage: link.stage.name().to_owned(),
                 steps: link.steps,
                 thinking: found().any(|found| found.thinking),

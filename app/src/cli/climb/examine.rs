@@ -3,6 +3,7 @@
 use crate::cli::progress::bar;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use spatial_ladder::benchmarks::Interval;
 use spatial_ladder::model::{Device, bundled, device};
 use spatial_ladder::processor::Processor;
 use spatial_ladder::runs::RunDir;
@@ -47,6 +48,23 @@ struct Kept {
     spatial: (Evaluation, Vec<HeldOutAnswer>),
 }
 
+impl Kept {
+    /// `None` for a file that cannot be read, and for one older than these weights, which is about others.
+    fn read(path: &Path, weights: &Path) -> Option<Self> {
+        let written = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+        let text = std::fs::read_to_string(path).ok().filter(|_| written(path) >= written(weights))?;
+        serde_json::from_str(&text).ok()
+    }
+}
+
+/// What one model scored above another, paired by question, resampled by scene, 95 %.
+#[derive(Debug, Serialize)]
+pub struct Gain {
+    pub mean_iou: Interval,
+    /// Mean over the kinds of spatial questions.
+    pub score: Interval,
+}
+
 impl<'a> Examiner<'a> {
     pub fn new(
         data: &Path,
@@ -68,11 +86,7 @@ impl<'a> Examiner<'a> {
     /// is kept in the run's folder and taken from there.
     pub fn examine_run(&self, name: &str, run: &RunDir, stage: Stage) -> anyhow::Result<Examined> {
         let path = run.root().join("examined.json");
-        // A file that cannot be read is as good as none, and one older than the model is about another model.
-        let written = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
-        let weights = written(&run.model_dir().join("model.safetensors"));
-        let text = std::fs::read_to_string(&path).ok().filter(|_| written(&path) >= weights);
-        let kept: Option<Kept> = text.and_then(|text| serde_json::from_str(&text).ok());
+        let kept = Kept::read(&path, &run.model_dir().join("model.safetensors"));
         if let Some(kept) = kept.filter(|kept| kept.data == self.data && kept.questions == self.questions) {
             let [localization, spatial] =
                 [kept.localization, kept.spatial].map(|(found, answers)| Evaluation { answers, ..found });
@@ -124,5 +138,47 @@ impl<'a> Examiner<'a> {
     /// How far one comes without looking, by kind of spatial question.
     pub fn blind(&self) -> BTreeMap<String, f64> {
         blind_scores(&self.dataset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn an_examination_of_earlier_weights_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, weights] = ["examined.json", "model.safetensors"].map(|name| folder.path().join(name));
+        let found = |score| Evaluation {
+            mean_iou: None,
+            accuracy_50: None,
+            score,
+            parsed: 1.0,
+            kinds: BTreeMap::new(),
+            answers: Vec::new(),
+        };
+        let kept = Kept {
+            data: PathBuf::from("data"),
+            questions: [3, 4],
+            thinking: true,
+            localization: (found(None), Vec::new()),
+            spatial: (found(Some(0.5)), Vec::new()),
+        };
+        std::fs::write(&path, serde_json::to_vec(&kept).unwrap()).unwrap();
+        std::fs::write(&weights, b"weights").unwrap();
+        let trained = |seconds_after: i64| {
+            let now = SystemTime::now();
+            let apart = Duration::from_secs(seconds_after.unsigned_abs());
+            let time = if seconds_after < 0 { now - apart } else { now + apart };
+            File::options().write(true).open(&weights).unwrap().set_modified(time).unwrap();
+            Kept::read(&path, &weights)
+        };
+        let kept = trained(-60).unwrap();
+        assert_eq!((kept.questions, kept.thinking, kept.spatial.0.score), ([3, 4], true, Some(0.5)));
+        assert!(trained(60).is_none());
+        std::fs::write(&path, b"{").unwrap();
+        assert!(trained(-60).is_none());
     }
 }

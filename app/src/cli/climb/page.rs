@@ -1,6 +1,6 @@
 //! The arms' scores for people: tables for the terminal and for Markdown, and one HTML page that needs nothing else.
 
-use super::arms::{ArmScores, ArmsReport, StageScores};
+use super::arms::{ArmScores, ArmStage, ArmsReport};
 use spatial_ladder::benchmarks::Interval;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -105,7 +105,7 @@ fn ends(report: &ArmsReport) -> Table {
 /// What the arms knew after each of their stages.
 fn by_stage(report: &ArmsReport) -> Table {
     let scored = |score: &Interval| format!("{:.3} [{:.3}, {:.3}]", score.mean, score.low, score.high);
-    let row = |arm: &ArmScores, stage: &StageScores| {
+    let row = |arm: &ArmScores, stage: &ArmStage| {
         vec![
             arm.arm.clone(),
             format!("{} {}", stage.stage, stage.steps),
@@ -260,14 +260,14 @@ impl Measure {
         }
     }
 
-    fn of(self, stage: &StageScores) -> Interval {
+    fn of(self, stage: &ArmStage) -> Interval {
         match self {
             Self::Spatial => stage.score,
             Self::Localization => stage.mean_iou,
         }
     }
 
-    fn seeds(self, stage: &StageScores) -> Vec<f64> {
+    fn seeds(self, stage: &ArmStage) -> Vec<f64> {
         let at = match self {
             Self::Spatial => 1,
             Self::Localization => 0,
@@ -286,7 +286,7 @@ struct Bar {
 }
 
 impl Bar {
-    fn new(label: String, color: usize, stage: &StageScores, measure: Measure) -> Self {
+    fn new(label: String, color: usize, stage: &ArmStage, measure: Measure) -> Self {
         Self { label, color, score: measure.of(stage), seeds: measure.seeds(stage) }
     }
 }

@@ -1,6 +1,6 @@
 //! What a climb found: `report.json`, and a table for people.
 
-use super::examine::{Examined, Examiner};
+use super::examine::{Examined, Examiner, Gain};
 use super::page::verdict;
 use super::part;
 use serde::Serialize;
@@ -88,15 +88,8 @@ struct StageScores {
     score: f64,
     /// Share of the spatial answers in the form asked for.
     in_form: f64,
-    /// From the stage before, paired by question and resampled by scene, 95 %.
+    /// From the stage before.
     gain: Option<Gain>,
-}
-
-#[derive(Debug, Serialize)]
-struct Gain {
-    mean_iou: Interval,
-    /// Mean over the kinds of spatial questions.
-    score: Interval,
 }
 
 impl Report {
