@@ -1,4 +1,4 @@
-//! Boxes within a thought: `The chair is in view 2 at (12, 40, 80, 120), 2.1 m ahead, 0.6 m to the left.`
+//! Boxes within a thought: `The chair is in view 2 at (12, 40, 80, 120), 4 far, 1 left.`
 
 use super::parse::LabelledBox;
 use std::ops::Range;
@@ -86,8 +86,8 @@ fn numbered_picture(clause: &str) -> Option<(&str, usize)> {
 mod tests {
     use super::*;
 
-    const THOUGHT: &str = "Let me think. The night stand is at (0, 40, 80, 120), 2.1 m ahead, 0.6 m to the left. I see the \
-                           sofa in view 2 at (5, 6, 70, 80), 3.0 m ahead, 0.1 m to the right. The bed is in frame 12 at \
+    const THOUGHT: &str = "Let me think. The night stand is at (0, 40, 80, 120), 4 far, 1 left. I see the \
+                           sofa in view 2 at (5, 6, 70, 80), 6 far, 0 right. The bed is in frame 12 at \
                            (1, 2, 3, 4).";
 
     #[test]
@@ -137,8 +137,8 @@ mod tests {
             (x1 < x2 && y1 < y2).then_some([x1, y1, x2, y2])
         };
         let mapped = map_boxes(THOUGHT, half);
-        assert!(mapped.contains("stand is at (0, 20, 40, 60), 2.1 m"), "{mapped}");
-        assert!(mapped.contains("view 2 at (2, 3, 35, 40), 3.0"), "{mapped}");
+        assert!(mapped.contains("stand is at (0, 20, 40, 60), 4 far"), "{mapped}");
+        assert!(mapped.contains("view 2 at (2, 3, 35, 40), 6"), "{mapped}");
         assert!(mapped.ends_with("frame 12 at (0, 1, 1, 2)."), "{mapped}");
         assert_eq!(map_boxes(THOUGHT, |_| None), THOUGHT);
     }

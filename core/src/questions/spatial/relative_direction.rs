@@ -218,7 +218,8 @@ pub(super) fn ask_by_object(showing: &Showing, limit: usize, dice: &mut Dice) ->
                 thought: thoughts::direction_by_object(
                     &telling,
                     [by, faced, target],
-                    (scheme, direction.angle_deg, direction.word),
+                    direction.angle_deg,
+                    direction.word,
                     dice,
                 ),
                 answer: choice(scheme, direction.word, false),

@@ -1,12 +1,12 @@
 //! Chains of thought for the cold start, written by rule from the exact geometry: what is seen where, how it
-//! relates, and what follows. Wording varies. What is said is true of the scene to the digits given, but that what
-//! follows from such digits is worked out with them, so that a reader can follow the sum: to a decimetre, ten degrees.
+//! relates, and what follows. Wording varies; what is said is always true of the scene, to the digits given.
+//!
+//! With boxes (`boxes_in_thoughts`) they are for small models, which have to learn to count from them: places are told in
+//! whole half meters, directions in hours of a clock, and what follows from such numbers is worked out with them.
 
-use super::super::observations::Observation;
 use super::Showing;
-use super::relative_direction::direction_word;
-use crate::geometry::{Pose, polygon};
-use crate::samples::{DataType, SectorScheme, Segment};
+use crate::geometry::polygon;
+use crate::samples::{DataType, Segment};
 use crate::scenes::{Dice, Object};
 use glam::{Vec2, Vec3, vec2};
 
@@ -46,49 +46,34 @@ impl<'a> Telling<'a> {
         }
     }
 
-    /// The place among the pictures, from 1, and the camera that shows the most of the object.
-    fn best_view(&self, object: &Object) -> Option<(usize, usize)> {
-        self.view_with_most(|seen| seen.map_or(0, |seen| seen.visible_pixels), &[object])
+    fn has_boxes(&self) -> bool {
+        self.showing.config.spatial.boxes_in_thoughts
     }
 
-    /// The same for several objects: that which shows the most of the one it shows the least of. `None` where no camera
-    /// shows them all clearly.
-    fn shared_view(&self, objects: &[&Object]) -> Option<(usize, usize)> {
-        let clear = |seen: Option<&Observation>| {
-            seen.filter(|seen| seen.is_clear(self.showing.config)).map_or(0, |seen| seen.visible_pixels)
+    /// For each object the picture, by its place, that a thought speaks of; `None` where no picture has a pixel of it. The
+    /// first object and as many others as possible are seen in the same one, so that where they are can be compared.
+    fn views(&self, objects: &[&Object]) -> Vec<Option<usize>> {
+        let seen =
+            |view: usize, object: &Object| self.showing.sights.observation(self.cameras[view], object.id);
+        let clear = |view: usize, object: &Object| {
+            let seen = seen(view, object).filter(|seen| seen.is_clear(self.showing.config));
+            seen.map_or(0, |seen| seen.visible_pixels)
         };
-        self.view_with_most(clear, objects)
-    }
-
-    fn view_with_most(
-        &self,
-        worth: impl Fn(Option<&Observation>) -> u32,
-        objects: &[&Object],
-    ) -> Option<(usize, usize)> {
-        let least = |camera: usize| {
-            let of = |object: &&Object| worth(self.showing.sights.observation(camera, object.id));
-            objects.iter().map(of).min().unwrap_or(0)
+        // How many it shows, and the pixels of that which it shows the least of; of equal ones the first.
+        let worth = |&view: &usize| {
+            let shown: Vec<u32> =
+                objects.iter().map(|object| clear(view, object)).filter(|&pixels| pixels > 0).collect();
+            (shown.len(), shown.iter().min().copied(), std::cmp::Reverse(view))
         };
-        let best = (0..self.cameras.len())
-            .max_by(|&a, &b| least(self.cameras[a]).cmp(&least(self.cameras[b])).then(b.cmp(&a)))?;
-        (least(self.cameras[best]) > 0).then_some((best + 1, self.cameras[best]))
-    }
-
-    /// Sentences that say where the objects are seen: in one picture where one shows them all, so that what is said can be
-    /// compared.
-    fn sightings(&self, objects: &[&Object], dice: &mut Dice) -> Vec<String> {
-        let together = self.shared_view(objects);
-        objects
-            .iter()
-            .map(|object| self.sighting(object, together.or_else(|| self.best_view(object)), dice))
-            .collect()
-    }
-
-    /// Where the objects are before the camera whose picture shows them all, the one that [`Self::sightings`] takes.
-    fn places<const N: usize>(&self, objects: [&Object; N]) -> Option<[Decimetres; N]> {
-        let (_, camera) = self.shared_view(&objects)?;
-        let pose = &self.showing.sights.scene.cameras.get(camera)?.pose;
-        Some(objects.map(|object| Decimetres::before(pose, object.bounds.center)))
+        let shows_first = |view: &usize| objects.first().is_some_and(|first| clear(*view, first) > 0);
+        let shared = (0..self.cameras.len()).filter(shows_first).max_by_key(worth);
+        let best = |object: &Object| {
+            let pixels = |view: usize| seen(view, object).map(|seen| seen.visible_pixels);
+            let views = (0..self.cameras.len()).filter(|&view| pixels(view).is_some());
+            views.max_by_key(|&view| (pixels(view), std::cmp::Reverse(view)))
+        };
+        let view = |object: &&Object| shared.filter(|&view| clear(view, object) > 0).or_else(|| best(object));
+        objects.iter().map(view).collect()
     }
 
     /// Places, from 1, of the pictures with something of the object.
@@ -97,22 +82,60 @@ impl<'a> Telling<'a> {
         (0..self.cameras.len()).filter(|&i| shows(self.cameras[i])).map(|i| i + 1).collect()
     }
 
-    /// A sentence that says where the object is seen: the place of the picture and its camera.
-    fn sighting(&self, object: &Object, view: Option<(usize, usize)>, dice: &mut Dice) -> String {
+    /// Where the object is on the floor, for somebody who stands level where the picture was taken: metres to the right and
+    /// ahead.
+    fn place(&self, object: &Object, view: usize) -> Option<Vec2> {
+        let pose = &self.showing.sights.scene.cameras.get(self.cameras[view])?.pose;
+        let ahead = (pose.transform_point(Vec3::Z) - pose.translation).truncate().normalize_or_zero();
+        let apart = (object.bounds.center - pose.translation).truncate();
+        Some(vec2(apart.dot(-ahead.perp()), apart.dot(ahead)))
+    }
+
+    /// Where the second object is from the first, if both are seen in the same picture.
+    fn offset(&self, objects: [&Object; 2], views: [Option<usize>; 2]) -> Option<Offset> {
+        let view = views[0].filter(|_| views[0] == views[1])?;
+        let [from, to] = [self.place(objects[0], view)?, self.place(objects[1], view)?];
+        let [from_halves, to_halves] = [half_meters(from), half_meters(to)];
+        let halves = [to_halves[0] - from_halves[0], to_halves[1] - from_halves[1]];
+        Some(Offset { metres: to - from, halves })
+    }
+
+    /// A sentence about that.
+    fn comparison(&self, [one, other]: [&Object; 2], offset: Offset) -> String {
+        let (one, other) = (&one.category, &other.category);
+        if self.has_boxes() {
+            let [right, farther] = offset.halves;
+            let depth = if farther < 0 { "closer" } else { "farther" };
+            return format!("From the {one}, the {other} is {}, {} {depth}.", aside(right), farther.abs());
+        }
+        let Vec2 { x, y } = offset.metres;
+        format!(
+            "Compared with the {one}, the {other} is {} m to the {} and {} m {}.",
+            metres(x.abs()),
+            if x >= 0.0 { "right" } else { "left" },
+            metres(y.abs()),
+            if y >= 0.0 { "farther away" } else { "nearer" }
+        )
+    }
+
+    /// A sentence that says where the object is seen.
+    fn sighting(&self, object: &Object, view: Option<usize>, dice: &mut Dice) -> String {
         let name = &object.category;
-        let Some((number, camera)) = view else {
+        let seen = |view: usize| {
+            let (sights, camera) = (self.showing.sights, self.cameras[view]);
+            let seen = sights.observation(camera, object.id)?;
+            Some((view, seen, sights.scene.cameras.get(camera)?, self.place(object, view)?))
+        };
+        let Some((view, seen, camera, place)) = view.and_then(seen) else {
             return format!("The {name} is hard to see.");
         };
-        let sights = self.showing.sights;
-        let (Some(seen), Some(camera)) =
-            (sights.observation(camera, object.id), sights.scene.cameras.get(camera))
-        else {
-            return format!("The {name} is hard to see.");
-        };
-        if self.showing.config.spatial.boxes_in_thoughts {
+        let number = view + 1;
+        if self.has_boxes() {
             let [x1, y1, x2, y2] = seen.bbox_2d();
-            let at = Decimetres::before(&camera.pose, object.bounds.center);
-            let place = format!("at ({x1}, {y1}, {x2}, {y2}), {}, {}.", at.forward(), at.aside());
+            let [right, ahead] = half_meters(place);
+            // The middle of something large can be behind the camera that sees a part of it.
+            let depth = if ahead < 0 { "behind" } else { "far" };
+            let place = format!("at ({x1}, {y1}, {x2}, {y2}), {} {depth}, {}.", ahead.abs(), aside(right));
             return match (self.showing.data_type, dice.index(2)) {
                 (DataType::SingleImage, 0) => format!("The {name} is {place}"),
                 (DataType::SingleImage, _) => format!("I see the {name} {place}"),
@@ -137,75 +160,60 @@ impl<'a> Telling<'a> {
             _ => format!("{} is the {name}, some {far} m away.", capital(&where_)),
         }
     }
+
+    /// How a thought begins that says where things are.
+    fn start(&self, dice: &mut Dice) -> Vec<String> {
+        let unit = self.has_boxes().then(|| "I count half meters.".to_owned());
+        std::iter::once(opening(dice)).chain(unit).collect()
+    }
 }
 
-/// A place on the floor as somebody sees it who stands there with the camera, level, in decimetres.
+/// From one object to another, on the floor, as a picture has it: to the right and away.
 #[derive(Debug, Clone, Copy)]
-struct Decimetres {
-    right: i32,
-    ahead: i32,
+struct Offset {
+    metres: Vec2,
+    /// What is between the whole half meters that are told of the two.
+    halves: [i32; 2],
 }
 
-impl Decimetres {
-    /// Of a point of the world.
-    fn before(pose: &Pose, point: Vec3) -> Self {
-        let ahead = (pose.transform_point(Vec3::Z) - pose.translation).truncate().normalize_or_zero();
-        let apart = (point - pose.translation).truncate();
-        let tenths = |metres: f32| libm::roundf(metres * 10.0) as i32;
-        Self { right: tenths(apart.dot(-ahead.perp())), ahead: tenths(apart.dot(ahead)) }
-    }
-
-    fn from(self, other: Self) -> Self {
-        Self { right: self.right - other.right, ahead: self.ahead - other.ahead }
-    }
-
-    /// `1.9 m ahead`; behind where the middle of something is that reaches into the picture.
-    fn forward(self) -> String {
-        format!("{} {}", metres_of(self.ahead), if self.ahead < 0 { "behind" } else { "ahead" })
-    }
-
-    /// `0.6 m to the left`.
-    fn aside(self) -> String {
-        format!("{} to the {}", metres_of(self.right), if self.right < 0 { "left" } else { "right" })
-    }
-
-    /// `1.2 m farther away`, of what is compared with something else.
-    fn deeper(self) -> String {
-        format!("{} {}", metres_of(self.ahead), if self.ahead < 0 { "nearer" } else { "farther away" })
-    }
-
-    /// Clockwise from straight ahead, to ten degrees, 0 to 350. `None` where there is nothing to point at.
-    fn bearing_deg(self) -> Option<i32> {
-        let degrees = libm::atan2f(self.right as f32, self.ahead as f32).to_degrees();
-        ((self.right, self.ahead) != (0, 0)).then(|| tens(degrees).rem_euclid(360))
+impl Offset {
+    /// The hour of a clock that lies on the floor with its twelve straight ahead. `None` where there is no direction.
+    fn hour(self) -> Option<i32> {
+        let [right, ahead] = self.halves.map(|halves| halves as f32);
+        (self.halves != [0, 0]).then(|| hour(libm::atan2f(right, ahead).to_degrees()))
     }
 }
 
-/// Rounded to ten degrees.
-fn tens(degrees: f32) -> i32 {
-    libm::roundf(degrees / 10.0) as i32 * 10
+fn half_meters(place: Vec2) -> [i32; 2] {
+    (place * 2.0).to_array().map(|halves| libm::roundf(halves) as i32)
 }
 
-/// How far, in metres, whatever the sign.
-fn metres_of(decimetres: i32) -> String {
-    format!("{:.1} m", f64::from(decimetres.abs()) / 10.0)
+/// `2 left`.
+fn aside(halves: i32) -> String {
+    format!("{} {}", halves.abs(), if halves < 0 { "left" } else { "right" })
+}
+
+/// The nearest hour of a clock, 1 to 12, to a clockwise angle from its twelve.
+fn hour(clockwise_deg: f32) -> i32 {
+    match (libm::roundf(clockwise_deg / 30.0) as i32).rem_euclid(12) {
+        0 => 12,
+        hour => hour,
+    }
 }
 
 pub(super) fn absolute_distance(
     telling: &Telling,
-    one: &Object,
-    other: &Object,
+    objects: [&Object; 2],
     shortest: &Segment,
     dice: &mut Dice,
 ) -> String {
-    let mut thought = vec![opening(dice)];
-    thought.extend(telling.sightings(&[one, other], dice));
-    let middles = one.bounds.center.distance(other.bounds.center);
-    if let Some([here, there]) = telling.places([one, other]) {
-        let offset = there.from(here);
-        let (a, b) = (&one.category, &other.category);
-        thought.push(format!("Compared with the {a}, the {b} is {}, {}.", offset.aside(), offset.deeper()));
+    let mut thought = telling.start(dice);
+    let views = [0, 1].map(|at| telling.views(&objects)[at]);
+    for (object, view) in objects.into_iter().zip(views) {
+        thought.push(telling.sighting(object, view, dice));
     }
+    let middles = objects[0].bounds.center.distance(objects[1].bounds.center);
+    thought.extend(telling.offset(objects, views).map(|offset| telling.comparison(objects, offset)));
     thought.push(format!("Their middles are about {} m apart.", metres(middles)));
     // Only where the difference shows in the digits given.
     if metres(shortest.length()) != metres(middles) {
@@ -231,12 +239,18 @@ pub(super) fn relative_distance(
     shortest: &[Segment],
     dice: &mut Dice,
 ) -> String {
-    let mut thought = vec![opening(dice)];
+    let mut thought = telling.start(dice);
     let all: Vec<&Object> = std::iter::once(target).chain(candidates.iter().copied()).collect();
-    let mut sightings = telling.sightings(&all, dice).into_iter();
-    thought.extend(sightings.next());
-    for (sighting, way) in sightings.zip(shortest) {
-        thought.push(sighting);
+    let views = telling.views(&all);
+    thought.push(telling.sighting(target, views[0], dice));
+    for ((&object, &view), way) in candidates.iter().zip(&views[1..]).zip(shortest) {
+        thought.push(telling.sighting(object, view, dice));
+        // A small model gets there by small steps.
+        if let Some(offset) =
+            telling.offset([target, object], [views[0], view]).filter(|_| telling.has_boxes())
+        {
+            thought.push(telling.comparison([target, object], offset));
+        }
         thought.push(format!("That leaves {} m between them.", metres(way.length())));
     }
     let nearest =
@@ -255,8 +269,8 @@ pub(super) fn object_size(telling: &Telling, object: &Object, dice: &mut Dice) -
     let size = object.bounds.size() * 100.0;
     let [width, depth, height] = size.to_array().map(|side| libm::roundf(side) as i64);
     let name = &object.category;
-    let mut thought = vec![opening(dice)];
-    thought.extend(telling.sightings(&[object], dice));
+    let mut thought = telling.start(dice);
+    thought.push(telling.sighting(object, telling.views(&[object])[0], dice));
     thought.push(format!(
         "Judging by that distance, the {name} is about {width} cm wide, {depth} cm deep and {height} cm high."
     ));
@@ -347,19 +361,14 @@ pub(super) fn direction_by_camera(
     word: &str,
     dice: &mut Dice,
 ) -> String {
-    let (a, b) = (&target.category, &reference.category);
-    let mut thought = vec![opening(dice)];
-    thought.extend(telling.sightings(&[target, reference], dice));
-    if let Some(camera) = telling.showing.sights.scene.cameras.get(telling.showing.camera()) {
-        let [to, from] =
-            [target, reference].map(|object| Decimetres::before(&camera.pose, object.bounds.center));
-        let offset = to.from(from);
-        thought.push(format!(
-            "Seen from the camera, the {a} is {} of the {b}, {}.",
-            offset.aside(),
-            offset.deeper()
-        ));
+    let mut thought = telling.start(dice);
+    let views = telling.views(&[target, reference]);
+    for (object, view) in [target, reference].into_iter().zip(&views) {
+        thought.push(telling.sighting(object, *view, dice));
     }
+    let from_reference = [reference, target];
+    let offset = telling.offset(from_reference, [views[1], views[0]]);
+    thought.extend(offset.map(|offset| telling.comparison(from_reference, offset)));
     thought.push(
         pick(
             dice,
@@ -380,38 +389,37 @@ pub(super) fn direction_by_camera(
 
 pub(super) fn direction_by_object(
     telling: &Telling,
-    [by, faced, target]: [&Object; 3],
-    (scheme, clockwise_deg, word): (SectorScheme, f32, &str),
+    objects: [&Object; 3],
+    clockwise_deg: f32,
+    word: &str,
     dice: &mut Dice,
 ) -> String {
-    let [p, o, q] = [by, faced, target].map(|object| object.category.as_str());
-    let mut thought = vec![opening(dice)];
-    thought.extend(telling.sightings(&[by, faced, target], dice));
-    let mut turn_deg = tens(clockwise_deg);
-    if let Some([standpoint, ahead, aside]) = telling.places([by, faced, target]) {
-        let bearings = [(o, ahead), (q, aside)].map(|(name, place)| {
-            let offset = place.from(standpoint);
-            let bearing = offset.bearing_deg()?;
-            let (aside, deeper) = (offset.aside(), offset.deeper());
-            thought.push(format!("From the {p}, the {name} is {aside}, {deeper}: at {bearing} degrees."));
-            Some(bearing)
-        });
-        if let [Some(ahead), Some(aside)] = bearings {
-            let between = (aside - ahead).rem_euclid(360);
-            // Unless so few digits leave it at a border.
-            let clear = [between - 5, between + 5]
-                .map(|deg| direction_word(scheme, deg.rem_euclid(360) as f32) == Some(word));
-            if clear == [true, true] {
-                turn_deg = between;
-            }
+    let [p, o, q] = objects.map(|object| object.category.as_str());
+    let mut thought = telling.start(dice);
+    let views = telling.views(&objects);
+    for (object, view) in objects.into_iter().zip(&views) {
+        thought.push(telling.sighting(object, *view, dice));
+    }
+    for at in [1, 2] {
+        let pair = [objects[0], objects[at]];
+        let Some(offset) = telling.offset(pair, [views[0], views[at]]) else { continue };
+        thought.push(telling.comparison(pair, offset));
+        if let Some(hour) = offset.hour().filter(|_| telling.has_boxes()) {
+            thought.push(format!("That is at {hour} o'clock."));
         }
     }
-    let (turn, side) = if turn_deg <= 180 { (turn_deg, "right") } else { (360 - turn_deg, "left") };
     thought.push(format!(
         "{} standing by the {p} with the {o} straight ahead.",
         pick(dice, &["I imagine", "Let me picture myself", "Suppose I am"])
     ));
-    thought.push(format!("To face the {q} I would turn about {turn} degrees to the {side}."));
+    thought.push(if telling.has_boxes() {
+        format!("So the {q} is at {} o'clock.", hour(clockwise_deg))
+    } else {
+        let (turn, side) =
+            if clockwise_deg <= 180.0 { (clockwise_deg, "right") } else { (360.0 - clockwise_deg, "left") };
+        let turn = libm::roundf(turn / 10.0) * 10.0;
+        format!("To face the {q} I would turn about {turn:.0} degrees to the {side}.")
+    });
     thought.push(format!("That is {word}."));
     thought.join(" ")
 }
