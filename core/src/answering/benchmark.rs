@@ -3,7 +3,8 @@
 use super::{GenerationOptions, generate_blocking};
 use crate::measure;
 use crate::model::quantization::GROUP;
-use crate::model::qwen2_5_vl::weights::{Init, NamedTensor, write_safetensors};
+use crate::model::qwen2_5_vl::safetensors::{NamedTensor, write_safetensors};
+use crate::model::qwen2_5_vl::weights::Init;
 use crate::model::qwen2_5_vl::{Precision, replace_file};
 use crate::model::{Device, ModelError, Qwen2_5Vl, Qwen2_5VlConfig, device};
 use crate::processor::{Encoded, PixelPatches};

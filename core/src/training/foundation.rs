@@ -7,7 +7,8 @@
 use super::batches::DenseLabels;
 use super::config::FoundationConfig;
 use crate::geometry::PixelBox;
-use crate::model::qwen2_5_vl::weights::{Init, NamedTensor, Weights};
+use crate::model::qwen2_5_vl::safetensors::NamedTensor;
+use crate::model::qwen2_5_vl::weights::{Init, Weights};
 use crate::model::{ModelError, fused};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};

@@ -14,6 +14,7 @@ pub mod peft;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod quantize;
 pub mod rope;
+pub mod safetensors;
 pub mod text;
 pub mod vision;
 pub mod weights;
@@ -22,20 +23,21 @@ pub use cache::KvCache;
 pub use config::{Qwen2_5VlConfig, SpecialTokens, TextConfig, VisionConfig};
 pub use input::ModelInput;
 pub use lora::LoraConfig;
-pub use weights::Precision;
+pub use safetensors::Precision;
 
 use super::ModelError;
 use crate::processor::{Encoded, PixelPatches};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use layers::{Linear, linear};
+use safetensors::NamedTensor;
+#[cfg(not(target_arch = "wasm32"))]
+use safetensors::write_safetensors;
 use std::ops::Range;
 use std::path::Path;
 use text::TextModel;
 use vision::VisionTower;
-#[cfg(not(target_arch = "wasm32"))]
-use weights::write_safetensors;
-use weights::{NamedTensor, OutlinedTensor, Weights};
+use weights::{OutlinedTensor, Weights};
 
 /// The whole model. On a device with autodiff (`device.autodiff()`) its parameters take gradients;
 /// `model.valid()` is the same model without.

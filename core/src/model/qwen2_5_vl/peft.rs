@@ -1,7 +1,7 @@
 //! Adapters in the form of Hugging Face's PEFT: folders of `adapter_config.json` and `adapter_model.safetensors`.
 
 use super::lora::{Lora, TARGETS};
-use super::weights::{Files, NamedTensor, write_safetensors};
+use super::safetensors::{Files, NamedTensor, write_safetensors};
 use super::{Precision, Qwen2_5Vl, replace_file};
 use crate::model::ModelError;
 use burn::module::{Module as _, Param};

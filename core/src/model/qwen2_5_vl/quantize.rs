@@ -5,7 +5,7 @@
 
 use super::config::Qwen2_5VlConfig;
 use super::replace_file;
-use super::weights::{Files, HeaderEntry, write_header};
+use super::safetensors::{Files, HeaderEntry, write_header};
 use crate::model::ModelError;
 use crate::model::quantization::{Bits, GROUP, quantize};
 use half::f16;

@@ -67,7 +67,8 @@ pub struct SpatialConfig {
     /// data: first localized, then answered.
     pub ground_single_image: bool,
     /// Whether a thought that says where it sees something gives its box too: `(x1, y1, x2, y2)` in pixels of the stored
-    /// picture. Training turns them into pixels of the picture that the model sees.
+    /// picture. Training turns them into pixels of the picture that the model sees. Such thoughts tell places in whole half
+    /// meters and directions by the clock, from which a small model can learn to work out the answer.
     pub boxes_in_thoughts: bool,
     /// Cold-start rows to train on, at most.
     pub cold_start: usize,

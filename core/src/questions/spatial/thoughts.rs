@@ -208,12 +208,13 @@ pub(super) fn absolute_distance(
     dice: &mut Dice,
 ) -> String {
     let mut thought = telling.start(dice);
-    let views = [0, 1].map(|at| telling.views(&objects)[at]);
-    for (object, view) in objects.into_iter().zip(views) {
-        thought.push(telling.sighting(object, view, dice));
+    let views = telling.views(&objects);
+    for (object, view) in objects.into_iter().zip(&views) {
+        thought.push(telling.sighting(object, *view, dice));
     }
+    let offset = telling.offset(objects, [views[0], views[1]]);
+    thought.extend(offset.map(|offset| telling.comparison(objects, offset)));
     let middles = objects[0].bounds.center.distance(objects[1].bounds.center);
-    thought.extend(telling.offset(objects, views).map(|offset| telling.comparison(objects, offset)));
     thought.push(format!("Their middles are about {} m apart.", metres(middles)));
     // Only where the difference shows in the digits given.
     if metres(shortest.length()) != metres(middles) {
