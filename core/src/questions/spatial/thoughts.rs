@@ -2,7 +2,8 @@
 //! relates, and what follows. Wording varies; what is said is always true of the scene, to the digits given.
 //!
 //! With boxes (`boxes_in_thoughts`) they are for small models, which have to learn to count from them: places are told in
-//! whole half meters, directions in hours of a clock, and what follows from such numbers is worked out with them.
+//! whole half meters, directions in hours of a clock. What lies between two places is worked out from such numbers; gaps
+//! in meters, the last hour and the answer are exact, and so can be one off from what the numbers before them say.
 
 use super::Showing;
 use crate::geometry::polygon;
@@ -161,6 +162,11 @@ impl<'a> Telling<'a> {
         }
     }
 
+    /// The same for each of several objects.
+    fn sightings(&self, objects: &[&Object], views: &[Option<usize>], dice: &mut Dice) -> Vec<String> {
+        objects.iter().zip(views).map(|(object, view)| self.sighting(object, *view, dice)).collect()
+    }
+
     /// How a thought begins that says where things are.
     fn start(&self, dice: &mut Dice) -> Vec<String> {
         let unit = self.has_boxes().then(|| "I count half meters.".to_owned());
@@ -209,9 +215,7 @@ pub(super) fn absolute_distance(
 ) -> String {
     let mut thought = telling.start(dice);
     let views = telling.views(&objects);
-    for (object, view) in objects.into_iter().zip(&views) {
-        thought.push(telling.sighting(object, *view, dice));
-    }
+    thought.extend(telling.sightings(&objects, &views, dice));
     let offset = telling.offset(objects, [views[0], views[1]]);
     thought.extend(offset.map(|offset| telling.comparison(objects, offset)));
     let middles = objects[0].bounds.center.distance(objects[1].bounds.center);
@@ -364,9 +368,7 @@ pub(super) fn direction_by_camera(
 ) -> String {
     let mut thought = telling.start(dice);
     let views = telling.views(&[target, reference]);
-    for (object, view) in [target, reference].into_iter().zip(&views) {
-        thought.push(telling.sighting(object, *view, dice));
-    }
+    thought.extend(telling.sightings(&[target, reference], &views, dice));
     let from_reference = [reference, target];
     let offset = telling.offset(from_reference, [views[1], views[0]]);
     thought.extend(offset.map(|offset| telling.comparison(from_reference, offset)));
@@ -398,9 +400,7 @@ pub(super) fn direction_by_object(
     let [p, o, q] = objects.map(|object| object.category.as_str());
     let mut thought = telling.start(dice);
     let views = telling.views(&objects);
-    for (object, view) in objects.into_iter().zip(&views) {
-        thought.push(telling.sighting(object, *view, dice));
-    }
+    thought.extend(telling.sightings(&objects, &views, dice));
     for at in [1, 2] {
         let pair = [objects[0], objects[at]];
         let Some(offset) = telling.offset(pair, [views[0], views[at]]) else { continue };
