@@ -109,7 +109,7 @@ mod tests {
 
     /// Two by two tokens of an image, then text.
     fn prompt(image: u32, text: &[u32]) -> Encoded {
-        let count = 16 * 1176;
+        let count = 16 * 588;
         let patches = PixelPatches {
             data: (0..count).map(|i| ((i * 7919 + image) % 1000) as f32 / 500.0 - 1.0).collect(),
             grid_thw: [1, 4, 4],

@@ -138,7 +138,7 @@ pub mod tests {
         let tokens =
             SpecialTokens { image: 5, video: 6, vision_start: 3, vision_end: 4, end_of_turn: 2, pad: 0 };
         let patches = PixelPatches {
-            data: (0..16 * 1176).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect(),
+            data: (0..16 * 588).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect(),
             grid_thw: [1, 4, 4],
             seconds_per_grid: None,
             original_size: (56, 56),

@@ -119,7 +119,7 @@ impl Processor {
 
     /// Puts a conversation into the model's words. Without a system message first, the model's usual one
     /// is put there; each image becomes as many `<|image_pad|>` as it has merged patches, a video as many
-    /// `<|video_pad|>`.
+    /// `<|video_pad|>`. Where the model wants it ([`ImageProcessor::add_vision_id`]), several pictures are numbered.
     /// `add_generation_prompt` opens the assistant's turn at the end.
     ///
     /// Text is taken as text: a `<|im_end|>` that a user types is not the end of the turn.
@@ -132,6 +132,8 @@ impl Processor {
         let special = self.tokenizer.special();
         let mut encoder = chat::Encoder::new(&self.tokenizer);
         let mut shown = Vec::new();
+        let mut pictures = 0;
+        let several = images.iter().filter(|patches| !patches.is_video()).count() > 1;
         for segment in chat::segments(messages, add_generation_prompt) {
             match segment {
                 chat::Segment::Text(text) => encoder.text(&text),
@@ -141,6 +143,10 @@ impl Processor {
                     let Some(patches) = images.get(index) else {
                         return Err(ProcessorError::NoSuchImage { index, count: images.len() });
                     };
+                    if several && self.image.add_vision_id && !patches.is_video() {
+                        pictures += 1;
+                        encoder.text(&format!("Picture {pictures}: "));
+                    }
                     encoder.special(special.vision_start)?;
                     let count = self.image.merged_tokens(patches.grid_thw);
                     let pad = if patches.is_video() { special.video_pad } else { special.image_pad };
@@ -227,6 +233,25 @@ mod tests {
         assert!(matches!(error, ProcessorError::UnusedImage { index: 1 }));
         let error = processor.encode(&[asked], Vec::new(), true).unwrap_err();
         assert!(matches!(error, ProcessorError::NoSuchImage { index: 0, count: 0 }));
+    }
+
+    #[test]
+    fn several_pictures_are_numbered_where_the_model_wants_it() {
+        let mut processor = Processor::tiny().unwrap();
+        let words = |processor: &Processor, count: usize| {
+            let images = vec![picture(processor, 56); count];
+            let asked = Message::user(0..count, "Where?");
+            processor.decode(&processor.encode(&[asked], images, false).unwrap().token_ids)
+        };
+        assert!(words(&processor, 2).contains("Picture 1: Picture 2: Where?"), "{}", words(&processor, 2));
+        assert!(!words(&processor, 1).contains("Picture"));
+        let frames = vec![image::RgbImage::new(56, 56); 4];
+        let video = processor.image.preprocess_video(&frames, 2.0).unwrap();
+        let asked = Message::user(0..2, "Where?");
+        let encoded = processor.encode(&[asked], vec![video, picture(&processor, 56)], false).unwrap();
+        assert!(!processor.decode(&encoded.token_ids).contains("Picture"));
+        processor.image.add_vision_id = false;
+        assert!(!words(&processor, 2).contains("Picture"));
     }
 
     #[test]

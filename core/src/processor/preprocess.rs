@@ -56,6 +56,9 @@ pub struct ImageProcessor {
     /// Of red, green and blue, on a scale from 0 to 1.
     pub image_mean: [f32; 3],
     pub image_std: [f32; 3],
+    /// Whether pictures are numbered in the text where there are several (`Picture 1: `), as the chat template of Qwen2.5-VL
+    /// does with `add_vision_id`; off where the file does not say.
+    pub add_vision_id: bool,
     /// The file's other fields, kept for [`Self::to_json`].
     others: Map<String, Value>,
 }
@@ -145,6 +148,13 @@ impl ImageProcessor {
                     return Err(wrong("image_std must be above 0".to_owned()));
                 }
                 std
+            },
+            add_vision_id: match fields.get("add_vision_id") {
+                None | Some(Value::Null) => false,
+                Some(Value::Bool(numbered)) => *numbered,
+                Some(other) => {
+                    return Err(wrong(format!("add_vision_id must be true or false, not {other}")));
+                }
             },
             others: fields,
         })

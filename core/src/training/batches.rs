@@ -1,6 +1,7 @@
 //! From rows of a data set to batches: pictures are opened, questions put into the chat template, in a
 //! thread of its own so that the model never waits for a disk.
 
+use super::evaluation::kind;
 use super::{TrainConfig, TrainError, config::Mixture, config::Stage, sampler::Sampler};
 use crate::answering::sightings::{map_boxes, sightings};
 use crate::benchmarks::pixel_box;
@@ -9,7 +10,7 @@ use crate::processor::{Content, Encoded, Message, PixelPatches, Processor, Role}
 use crate::samples::{DataType, Dataset, FoundationSample, GroundedBox, SpatialSample, Split, prompts};
 use crate::scenes::Dice;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -81,13 +82,16 @@ pub fn conversations(split: &Split, stage: Stage, mixture: &Mixture, turns: usiz
             .map(Row::Spatial)
             .collect()
     };
-    let pools = [
+    let mut pools = vec![
         (mixture.localization, count(split.grounding.len()).map(Row::Localization).collect()),
         (mixture.single_image, spatial(DataType::SingleImage)),
         (mixture.multi_view, spatial(DataType::MultiView)),
         (mixture.video, spatial(DataType::Video)),
         (mixture.cold_start, count(split.cold_start.len()).map(Row::ColdStart).collect::<Vec<_>>()),
     ];
+    if mixture.even_kinds && stage == Stage::Reasoning {
+        pools = evenly(split, pools);
+    }
     let mut all = Vec::new();
     for (weight, pool) in pools.into_iter().filter(|(weight, _)| *weight > 0.0) {
         let pool = about_the_same_pictures(split, &pool, turns);
@@ -96,6 +100,21 @@ pub fn conversations(split: &Split, stage: Stage, mixture: &Mixture, turns: usiz
         all.extend((0..wanted).map(|at| pool[(at as f64 / weight) as usize % pool.len()].clone()));
     }
     all
+}
+
+/// Cuts pools of spatial rows into kinds, each weighed so that as much is drawn of it as of the others.
+fn evenly(split: &Split, pools: Vec<(f64, Vec<Row>)>) -> Vec<(f64, Vec<Row>)> {
+    let mut kinds: BTreeMap<String, (f64, Vec<Row>)> = BTreeMap::new();
+    for (weight, pool) in pools.into_iter().filter(|(weight, _)| *weight > 0.0) {
+        for row in pool {
+            if let Row::Spatial(at) = row {
+                kinds.entry(kind(&split.spatial[at as usize])).or_insert((weight, Vec::new())).1.push(row);
+            }
+        }
+    }
+    let rows: usize = kinds.values().map(|(_, pool)| pool.len()).sum();
+    let each = rows as f64 / kinds.len().max(1) as f64;
+    kinds.into_values().map(|(weight, pool)| (weight * each / pool.len() as f64, pool)).collect()
 }
 
 /// Gathers rows about the same pictures, `turns` at most together, but none whose answer another one of them gives away.
@@ -201,7 +220,7 @@ impl Encoder {
         const IMAGE: usize = 1000;
         let train = &self.dataset.train;
         let images = rows.first().map_or(0, |row| match pictures(train, *row) {
-            (images, DataType::Video) => images.len().div_ceil(2),
+            (images, DataType::Video) => images.len().div_ceil(self.processor.image.temporal_patch_size),
             (images, DataType::SingleImage | DataType::MultiView) => images.len(),
         });
         let text = |row: &Row| match *row {
@@ -437,6 +456,7 @@ mod tests {
     use super::*;
     use crate::model::bundled;
     use crate::samples::{ColdStartSample, GroundingSample};
+    use crate::training::config::Preset;
 
     fn split() -> Split {
         let spatial = |data_type| SpatialSample {
@@ -458,14 +478,43 @@ mod tests {
 
     #[test]
     fn a_mixture_draws_each_kind_as_often_as_it_says() {
-        let mixture =
-            Mixture { localization: 3.0, single_image: 2.0, multi_view: 0.0, video: 1.0, cold_start: 1.0 };
+        let mixture = Mixture {
+            localization: 3.0,
+            single_image: 2.0,
+            multi_view: 0.0,
+            video: 1.0,
+            cold_start: 1.0,
+            even_kinds: false,
+        };
         let found = conversations(&split(), Stage::Understanding, &mixture, 1);
         let count = |at| found.iter().filter(|rows| **rows == [Row::Spatial(at)]).count();
         assert_eq!([0, 1, 2, 3].map(count), [2, 1, 2, 0]);
         assert_eq!(found.len(), 5);
         let half = Mixture { single_image: 0.5, video: 0.0, ..mixture };
         assert_eq!(conversations(&split(), Stage::Understanding, &half, 1).len(), 1);
+    }
+
+    #[test]
+    fn kinds_are_drawn_alike_where_wanted() {
+        let mut split = split();
+        // Of single images six more, of another kind.
+        for _ in 0..6 {
+            let question_type = crate::samples::QuestionType::ObjectSize;
+            let row = SpatialSample { question_type, ..split.spatial[0].clone() };
+            split.spatial.push(row);
+        }
+        let config = TrainConfig::new(Stage::Reasoning, Preset::Corrected, "data".into(), "tiny".into());
+        assert!(config.mixture.even_kinds);
+        let mut drawn: BTreeMap<String, usize> = BTreeMap::new();
+        for rows in conversations(&split, Stage::Reasoning, &config.mixture, 1) {
+            let [Row::Spatial(at)] = rows[..] else { panic!("{rows:?}") };
+            *drawn.entry(kind(&split.spatial[at as usize])).or_default() += 1;
+        }
+        // Ten rows of four kinds: two and a half of each.
+        assert_eq!(drawn.len(), 4);
+        assert!(drawn.values().all(|count| (2..=3).contains(count)), "{drawn:?}");
+        let as_they_come = Mixture { even_kinds: false, ..config.mixture };
+        assert_eq!(conversations(&split, Stage::Reasoning, &as_they_come, 1).len(), 10);
     }
 
     #[test]
@@ -490,8 +539,14 @@ mod tests {
             localization("a.jpg", &["lamp", "bed"]),
             localization("a.jpg", &["lamp"]),
         ];
-        let mixture =
-            Mixture { localization: 1.0, single_image: 1.0, multi_view: 0.0, video: 0.0, cold_start: 0.0 };
+        let mixture = Mixture {
+            localization: 1.0,
+            single_image: 1.0,
+            multi_view: 0.0,
+            video: 0.0,
+            cold_start: 0.0,
+            even_kinds: false,
+        };
         let found = conversations(&split, Stage::Understanding, &mixture, 3);
         let row = Row::Localization;
         let boxes = [vec![row(0), row(3)], vec![row(1)], vec![row(2)]];

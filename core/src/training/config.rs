@@ -162,6 +162,9 @@ pub struct Mixture {
     pub multi_view: f64,
     pub video: f64,
     pub cold_start: f64,
+    /// In the reasoning stage, whether every kind of spatial question is drawn as often as the others, however many rows there
+    /// are of each: scores are means over kinds. The numbers above then weigh kinds instead of rows.
+    pub even_kinds: bool,
 }
 
 /// Parts of the model that do not learn.
@@ -345,7 +348,7 @@ impl TrainConfig {
                 // Of a model that has seen few words the unlikely ones are slips of the pen, several in a thought: what a
                 // thought earns would be decided by them.
                 top_p: if tiny && !published { 0.9 } else { 1.0 },
-                max_new_tokens: if tiny { 320 } else { 1024 },
+                max_new_tokens: if tiny { 448 } else { 1024 },
                 updates_per_rollout: 1,
                 clip: 0.2,
                 kl: 0.01,
@@ -428,7 +431,8 @@ impl TrainConfig {
                 )));
             }
         }
-        let Mixture { localization, single_image, multi_view, video, cold_start } = self.mixture;
+        let Mixture { localization, single_image, multi_view, video, cold_start, even_kinds: _ } =
+            self.mixture;
         let not_negative = [
             ("weight_decay", self.weight_decay),
             ("mixture.localization", localization),
@@ -489,10 +493,16 @@ impl TrainConfig {
 impl Mixture {
     /// What the stage learns from in the published recipe. With `rehearsal`, the supervised stages repeat some of what
     /// came before: a model of a few million parameters has no room to keep what it does not use, and forgets boxes
-    /// within minutes of questions.
+    /// within minutes of questions. Its few steps of reinforcement are spread evenly too.
     fn of(stage: Stage, rehearsal: bool) -> Self {
-        let none =
-            Self { localization: 0.0, single_image: 0.0, multi_view: 0.0, video: 0.0, cold_start: 0.0 };
+        let none = Self {
+            localization: 0.0,
+            single_image: 0.0,
+            multi_view: 0.0,
+            video: 0.0,
+            cold_start: 0.0,
+            even_kinds: false,
+        };
         let repeated = |share: f64| if rehearsal { share } else { 0.0 };
         match stage {
             Stage::Foundation => none,
@@ -502,7 +512,9 @@ impl Mixture {
             }
             // Thoughts are longer than boxes, so that this is a small part of the tokens.
             Stage::ColdStart => Self { localization: repeated(1.0), cold_start: 1.0, ..none },
-            Stage::Reasoning => Self { single_image: 1.0, multi_view: 1.0, video: 1.0, ..none },
+            Stage::Reasoning => {
+                Self { single_image: 1.0, multi_view: 1.0, video: 1.0, even_kinds: rehearsal, ..none }
+            }
         }
     }
 }

@@ -14,7 +14,8 @@ const PUBLISHED: SpecialTokens = SpecialTokens {
 
 impl Qwen2_5VlConfig {
     /// The bundled model's shape: 2.9 million parameters with a vocabulary of 2,000. Pictures are
-    /// 224×168 pixels, so windows of 112 pixels make two by two of them.
+    /// 224×168 pixels, so windows of 112 pixels make two by two of them. A video's frames are patches by themselves: the few
+    /// of its short videos are too far apart to lie two in a patch, which would show both at once.
     pub fn tiny(vocab_size: usize, tokens: &SpecialTokens) -> Self {
         let text = TextConfig {
             vocab_size,
@@ -35,6 +36,7 @@ impl Qwen2_5VlConfig {
             intermediate_size: 256,
             num_heads: 4,
             fullatt_block_indexes: vec![1, 3],
+            temporal_patch_size: 1,
             ..published_vision(160)
         };
         Self::put_together(text, vision, tokens)
