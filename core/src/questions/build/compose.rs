@@ -3,7 +3,7 @@
 use super::gather::{Gathered, Gatherer, image_path};
 use super::select::{Key, select, water_fill};
 use super::{BuildRequest, program};
-use crate::questions::spatial::{Candidate, CandidateAnswer, conclusion, solution};
+use crate::questions::spatial::{Candidate, CandidateAnswer, conclusion, letter, solution};
 use crate::questions::{Localization, QuestionConfig, QuestionError, Quotas, SpatialConfig};
 use crate::samples::files::FileError;
 use crate::samples::{
@@ -289,7 +289,7 @@ impl Output {
                 })?;
             }
             if thoughts.binary_search(&number).is_ok() {
-                part.think(candidate, &row, &mut letters.dice)?;
+                part.think(candidate, &row, order.as_deref(), &mut letters.dice)?;
             }
             self.evidence.write(&Evidence {
                 question_id,
@@ -357,10 +357,6 @@ fn ordered(reason: &Reason, order: Option<&[usize]>) -> Reason {
     }
 }
 
-fn letter(place: usize) -> char {
-    char::from(b'A' + (place % 26) as u8)
-}
-
 impl Part {
     fn ground(&mut self, row: GroundingSample) -> Result<(), QuestionError> {
         self.counts.add_grounding(&row);
@@ -374,13 +370,14 @@ impl Part {
         &mut self,
         candidate: &Candidate,
         row: &SpatialSample,
+        order: Option<&[usize]>,
         dice: &mut Dice,
     ) -> Result<(), QuestionError> {
         let end = conclusion(row.answer_index().map(letter), candidate.answer_text(), dice);
         let row = ColdStartSample {
             question_id: row.question_id,
             prompt: prompts::stage3(&row.question, row.options()),
-            solution: solution(&format!("{} {end}", candidate.thought), &row.answer),
+            solution: solution(&format!("{} {end}", candidate.thought.text(order)), &row.answer),
             image: row.image.clone(),
             data_type: row.data_type,
         };

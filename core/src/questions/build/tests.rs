@@ -320,7 +320,10 @@ fn quotas_are_met_letters_balanced_and_thoughts_end_in_the_answer() {
             assert_eq!(answer.strip_suffix("</answer>").unwrap(), row.answer);
             assert!(!reasons.contains(['<', '>']));
             let named = match row.answer_index() {
-                Some(place) => format!(" {}.", row.options()[place]),
+                Some(place) => {
+                    let (letter, words) = row.options()[place].split_once(". ").unwrap();
+                    format!(" {words}, which is {letter}.")
+                }
                 None => format!(" {}.", row.answer),
             };
             assert!(reasons.ends_with(&named), "{reasons} {named}");

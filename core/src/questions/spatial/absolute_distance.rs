@@ -36,7 +36,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
                  (in meters)?",
                 one.category, other.category
             ),
-            thought: thoughts::absolute_distance(&telling, [one, other], &shortest, dice),
+            thought: thoughts::absolute_distance(&telling, [one, other], &shortest, dice).into(),
             answer: CandidateAnswer::Number(answer),
             reason: Reason::AbsoluteDistance { objects: [one.id, other.id], shortest },
             boxes: showing.boxes(&[one, other]),

@@ -64,7 +64,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
             data_type: showing.data_type,
             question_type: QuestionType::AppearanceOrder,
             question,
-            thought: thoughts::appearance_order(&telling, &asked_for, dice),
+            thought: thoughts::appearance_order(&telling, &asked_for, dice).into(),
             answer: CandidateAnswer::Choice { options, correct: 0, fixed_order: false },
             reason: Reason::AppearanceOrder { objects: ids.clone(), first_frames },
             boxes: Vec::new(),

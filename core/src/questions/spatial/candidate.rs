@@ -1,5 +1,6 @@
 //! A question that could be asked.
 
+use super::Thought;
 use crate::samples::{DataType, GroundedBox, QuestionType, Reason, SectorScheme};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,8 +19,7 @@ pub struct Candidate {
     pub visibility: Option<f32>,
     /// Where the objects asked about are, in the order in which the question names them; only for single images.
     pub boxes: Vec<GroundedBox>,
-    /// How one may come to the answer, up to but without naming it.
-    pub thought: String,
+    pub thought: Thought,
 }
 
 /// The right answer.

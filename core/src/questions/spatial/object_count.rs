@@ -42,7 +42,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
             data_type: showing.data_type,
             question_type: QuestionType::ObjectCount,
             question: format!("How many {category}(s) are in this room?"),
-            thought: thoughts::object_count(&telling, category, &objects, dice),
+            thought: thoughts::object_count(&telling, category, &objects, dice).into(),
             answer: CandidateAnswer::Number(ids.len().to_string()),
             reason: Reason::ObjectCount { category: category.to_owned(), objects: ids },
             boxes: Vec::new(),

@@ -30,7 +30,7 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
                  centimeters?",
                 object.category
             ),
-            thought: thoughts::object_size(&telling, object, dice),
+            thought: thoughts::object_size(&telling, object, dice).into(),
             answer: CandidateAnswer::Number(centimetres.to_string()),
             reason: Reason::ObjectSize { object: object.id, longest },
             boxes: showing.boxes(&[object]),

@@ -161,7 +161,7 @@ pub(super) fn ask_by_camera(showing: &Showing, limit: usize, dice: &mut Dice) ->
                 "From the camera's perspective, is the {} to the {}'s {ways}?",
                 target.category, reference.category
             ),
-            thought: thoughts::direction_by_camera(&telling, target, reference, direction.word, dice),
+            thought: thoughts::direction_by_camera(&telling, target, reference, direction.word, dice).into(),
             answer: choice(scheme, direction.word, true),
             boxes: showing.boxes(&[target, reference]),
             reason: Reason::RelativeDirection {
@@ -221,7 +221,8 @@ pub(super) fn ask_by_object(showing: &Showing, limit: usize, dice: &mut Dice) ->
                     direction.angle_deg,
                     direction.word,
                     dice,
-                ),
+                )
+                .into(),
                 answer: choice(scheme, direction.word, false),
                 boxes: Vec::new(),
                 reason: Reason::RelativeDirection {

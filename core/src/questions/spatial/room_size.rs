@@ -19,7 +19,7 @@ pub(super) fn ask(showing: &Showing, dice: &mut Dice) -> Option<Candidate> {
         question: "What is the size of this room (in square meters)? \
                    If multiple rooms are shown, estimate the size of the combined space."
             .to_owned(),
-        thought: thoughts::room_size(&telling, dice),
+        thought: thoughts::room_size(&telling, dice).into(),
         answer: CandidateAnswer::Number(answer),
         reason: Reason::RoomSize { outlines: vec![room.outline.clone()], floor: room.floor },
         boxes: Vec::new(),

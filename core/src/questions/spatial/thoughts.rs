@@ -10,15 +10,77 @@ use crate::geometry::polygon;
 use crate::samples::{DataType, Segment};
 use crate::scenes::{Dice, Object};
 use glam::{Vec2, Vec3, vec2};
+use serde::{Deserialize, Serialize};
+
+/// How one may come to an answer, up to but without naming it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Thought {
+    start: String,
+    /// Told in the order in which the options will stand.
+    options: Vec<OptionTold>,
+    /// Whether options are called by their letters, and which is the nearest so far is said after each. A model too small
+    /// to compare four numbers at once, and to find the letter of a name, can go through them so.
+    by_letter: bool,
+    end: String,
+}
+
+/// What a thought says of an option.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct OptionTold {
+    told: String,
+    /// How far it is, metres.
+    gap: f32,
+}
+
+impl From<String> for Thought {
+    fn from(start: String) -> Self {
+        Self { start, options: Vec::new(), by_letter: false, end: String::new() }
+    }
+}
+
+impl Thought {
+    /// In words. `order` is that of the options, by their places in the candidate; `None` for that itself.
+    pub fn text(&self, order: Option<&[usize]>) -> String {
+        let own: Vec<usize> = (0..self.options.len()).collect();
+        let options = order.unwrap_or(&own).iter().filter_map(|&at| self.options.get(at));
+        let mut sentences = vec![self.start.clone()];
+        let mut nearest: Option<(char, f32)> = None;
+        for (place, OptionTold { told, gap }) in options.enumerate() {
+            if !self.by_letter {
+                sentences.push(told.clone());
+                continue;
+            }
+            let this = letter(place);
+            sentences.push(format!("{this}. {told}"));
+            match nearest {
+                Some((best, least)) if least <= *gap => {
+                    sentences.push(format!("{best} stays the nearest, {} m.", metres(least)));
+                }
+                _ => {
+                    sentences.push(format!("{this} is the nearest so far, {} m.", metres(*gap)));
+                    nearest = Some((this, *gap));
+                }
+            }
+        }
+        sentences.extend(Some(self.end.clone()).filter(|end| !end.is_empty()));
+        sentences.join(" ")
+    }
+}
+
+/// What the option in this place is called.
+pub fn letter(place: usize) -> char {
+    char::from(b'A' + (place % 26) as u8)
+}
 
 /// Puts a thought and an answer into the form that stage 3 asks for.
 pub fn solution(thought: &str, answer: &str) -> String {
     format!("<think>{thought}</think><answer>{answer}</answer>")
 }
 
-/// The sentence that ends a thought by naming the answer; `letter` is that of the option, where there is one.
+/// The sentence that ends a thought by naming the answer; `letter` is that of the option, where there is one. It comes
+/// after the words, which is where one looks it up.
 pub fn conclusion(letter: Option<char>, words: &str, dice: &mut Dice) -> String {
-    let what = letter.map_or_else(|| words.to_owned(), |letter| format!("{letter}. {words}"));
+    let what = letter.map_or_else(|| words.to_owned(), |letter| format!("{words}, which is {letter}"));
     let start = pick(
         dice,
         &["So the answer is", "That makes the answer", "I will answer", "Therefore the answer is"],
@@ -243,31 +305,33 @@ pub(super) fn relative_distance(
     candidates: &[&Object],
     shortest: &[Segment],
     dice: &mut Dice,
-) -> String {
-    let mut thought = telling.start(dice);
+) -> Thought {
+    let mut start = telling.start(dice);
     let all: Vec<&Object> = std::iter::once(target).chain(candidates.iter().copied()).collect();
     let views = telling.views(&all);
-    thought.push(telling.sighting(target, views[0], dice));
+    start.push(telling.sighting(target, views[0], dice));
+    let mut options = Vec::with_capacity(candidates.len());
     for ((&object, &view), way) in candidates.iter().zip(&views[1..]).zip(shortest) {
-        thought.push(telling.sighting(object, view, dice));
+        let mut told = vec![telling.sighting(object, view, dice)];
         // A small model gets there by small steps.
         if let Some(offset) =
             telling.offset([target, object], [views[0], view]).filter(|_| telling.has_boxes())
         {
-            thought.push(telling.comparison([target, object], offset));
+            told.push(telling.comparison([target, object], offset));
         }
-        thought.push(format!("That leaves {} m between them.", metres(way.length())));
+        told.push(format!("That leaves {} m between them.", metres(way.length())));
+        options.push(OptionTold { told: told.join(" "), gap: way.length() });
     }
-    let nearest =
-        (0..candidates.len()).min_by(|&i, &j| shortest[i].length().total_cmp(&shortest[j].length()));
-    if let Some(nearest) = nearest {
+    let by_letter = telling.has_boxes();
+    let nearest = (0..candidates.len()).min_by(|&i, &j| options[i].gap.total_cmp(&options[j].gap));
+    let end = nearest.filter(|_| !by_letter).map_or_else(String::new, |nearest| {
         let name = &candidates[nearest].category;
-        thought.push(match dice.index(2) {
+        match dice.index(2) {
             0 => format!("The {name} has the smallest gap."),
             _ => format!("Of these the {name} is the nearest."),
-        });
-    }
-    thought.join(" ")
+        }
+    });
+    Thought { start: start.join(" "), options, by_letter, end }
 }
 
 pub(super) fn object_size(telling: &Telling, object: &Object, dice: &mut Dice) -> String {

@@ -27,7 +27,7 @@ fn speaks_of(sentence: &str, name: &str) -> bool {
 fn numbers_of_a_thought_add_up_to_the_answer() {
     let mut checked = 0;
     for (_, candidate) in questions() {
-        let (thought, answer) = (&candidate.thought, candidate.answer_text());
+        let (thought, answer) = (&candidate.thought.text(None), candidate.answer_text());
         match candidate.question_type {
             QuestionType::AbsoluteDistance => {
                 assert!(last_sentence(thought).ends_with(&format!(" {answer} m")), "{thought} {answer}");
@@ -82,7 +82,7 @@ fn numbers_of_a_thought_add_up_to_the_answer() {
 fn thoughts_about_choices_name_the_right_one() {
     let mut checked = 0;
     for (_, candidate) in questions() {
-        let (thought, answer) = (&candidate.thought, candidate.answer_text());
+        let (thought, answer) = (&candidate.thought.text(None), candidate.answer_text());
         match candidate.question_type {
             QuestionType::RelativeDistance => {
                 let names = names(&candidate);
@@ -164,7 +164,7 @@ fn thoughts_about_choices_name_the_right_one() {
 fn thoughts_say_where_things_are_seen() {
     let mut checked = 0;
     for (filmed, candidate) in questions() {
-        for sentence in candidate.thought.split(". ") {
+        for sentence in candidate.thought.text(None).split(". ") {
             // "… on the left of view 3, …": there something named in the sentence is seen.
             let Some((side, rest)) = ["left", "right"]
                 .iter()
@@ -205,7 +205,8 @@ fn boxes_in_thoughts_are_around_the_pixels_of_what_they_name() {
     let mut checked = [0; 2];
     for (filmed, seed) in ROOMS.iter().take(12).zip(0..) {
         for candidate in ask_all(&filmed.sights(), &config, &mut Dice::new(seed, 0)) {
-            for sighting in sightings(&candidate.thought) {
+            let thought = candidate.thought.text(None);
+            for sighting in sightings(&thought) {
                 let id = filmed.the(&candidate, &sighting.found.label).id;
                 let instances = &filmed.instances[candidate.cameras[sighting.picture]];
                 let pixels: Vec<(u32, u32)> = (0..WIDTH * HEIGHT)
@@ -217,12 +218,52 @@ fn boxes_in_thoughts_are_around_the_pixels_of_what_they_name() {
                     [sides().min().unwrap() as f32, sides().max().unwrap() as f32 + 1.0]
                 };
                 let ([x1, x2], [y1, y2]) = (span(&|at| at.0), span(&|at| at.1));
-                assert_eq!(sighting.found.bbox_2d, [x1, y1, x2, y2], "{}", candidate.thought);
+                assert_eq!(sighting.found.bbox_2d, [x1, y1, x2, y2], "{thought}");
                 checked[usize::from(candidate.data_type != DataType::SingleImage)] += 1;
             }
         }
     }
     assert!(checked.iter().all(|count| *count > 200), "{checked:?}");
+}
+
+#[test]
+fn small_models_go_through_the_options_by_letter_and_keep_the_nearest() {
+    let mut config = config();
+    config.spatial.boxes_in_thoughts = true;
+    let mut checked = 0;
+    for (filmed, seed) in ROOMS.iter().take(8).zip(0..) {
+        for candidate in ask_all(&filmed.sights(), &config, &mut Dice::new(seed, 0)) {
+            let Reason::RelativeDistance { shortest, .. } = &candidate.reason else { continue };
+            let CandidateAnswer::Choice { options, correct, .. } = &candidate.answer else { panic!() };
+            let order: Vec<usize> = (0..options.len()).rev().collect();
+            let thought = candidate.thought.text(Some(&order));
+            let mut rest = thought.as_str();
+            let mut nearest: Option<(char, f32)> = None;
+            for (place, &at) in order.iter().enumerate() {
+                let letter = letter(place);
+                let (_, told) = rest.split_once(&format!(" {letter}. ")).expect("the letter of the option");
+                let gap = shortest[at].length();
+                let (of_option, after) =
+                    told.split_once(&format!(" That leaves {gap:.1} m between them. ")).expect(&thought);
+                assert!(speaks_of(of_option, &options[at]), "{thought}");
+                let closer = nearest.is_none_or(|(_, least)| gap < least);
+                let expected = match nearest.filter(|_| !closer) {
+                    Some((best, least)) => format!("{best} stays the nearest, {least:.1} m."),
+                    None => format!("{letter} is the nearest so far, {gap:.1} m."),
+                };
+                assert!(after.starts_with(&expected), "{thought}: {expected}");
+                if closer {
+                    nearest = Some((letter, gap));
+                }
+                rest = &after[expected.len()..];
+            }
+            assert_eq!(rest, "");
+            let place = order.iter().position(|at| at == correct).unwrap();
+            assert_eq!(nearest.unwrap().0, letter(place), "{thought}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "{checked}");
 }
 
 /// What `…, 5 far, 2 left` or `… is 2 left, 1 closer` says: half meters to the right and ahead.
@@ -242,7 +283,7 @@ fn small_models_can_follow_how_places_lead_to_the_answer() {
     let (mut compared, mut pointed) = (0, 0);
     for (filmed, seed) in ROOMS.iter().take(16).zip(0..) {
         for candidate in ask_all(&filmed.sights(), &config, &mut Dice::new(seed, 0)) {
-            let thought = &candidate.thought;
+            let thought = &candidate.thought.text(None);
             let mut places: BTreeMap<String, (usize, [i32; 2])> = BTreeMap::new();
             for (sighting, rest) in sightings(thought).into_iter().zip(thought.split("), ").skip(1)) {
                 let told = half_meters(rest.split(". ").next().unwrap());
