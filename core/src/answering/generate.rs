@@ -98,6 +98,8 @@ pub struct GenerationTime {
 /// out; when it breaks, everything stops at once and keeps what it has. It is asynchronous so that in a
 /// browser it can let the event loop turn, without which no message to stop would ever arrive.
 ///
+/// A prompt that comes several times in a row (the same reference, as for a group of completions) is read once.
+///
 /// With a `memory`, a single prompt is read as far only as it differs from the last one, and images that it knows are
 /// not encoded again.
 ///
@@ -113,7 +115,8 @@ pub async fn generate(
     let mut time = GenerationTime::default();
     let start = Instant::now();
     let device = model.device();
-    let mut input = ModelInput::batch(prompts, model.config(), &device)?;
+    let (read, readings) = without_repetition(prompts);
+    let mut input = ModelInput::batch(&read, model.config(), &device)?;
     let [_, width] = input.token_ids.dims();
     let mut memory = memory.filter(|_| prompts.len() == 1);
     let recalled = memory.as_mut().and_then(|memory| memory.recall(prompts[0], model.config()));
@@ -124,7 +127,7 @@ pub async fn generate(
             cache
         }
         None => {
-            let images: Vec<_> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
+            let images: Vec<_> = read.iter().flat_map(|prompt| &prompt.images).collect();
             if !images.is_empty() {
                 input = input.with_images(match &mut memory {
                     Some(memory) => memory.encode(model, &prompts[0].images)?,
@@ -154,10 +157,15 @@ pub async fn generate(
     ];
     // Prompts still running, in the order of the cache's rows, and where their next token stands.
     let mut rows: Vec<usize> = (0..prompts.len()).collect();
-    let mut positions = input.next_positions.clone();
+    let mut positions: Vec<usize> = readings.iter().map(|reading| input.next_positions[*reading]).collect();
 
     let start = Instant::now();
-    let hidden = last_tokens(model.hidden(&input, Some(&mut cache)), &input.lengths);
+    let mut hidden = last_tokens(model.hidden(&input, Some(&mut cache)), &input.lengths);
+    if read.len() < prompts.len() {
+        cache.keep_rows(&readings);
+        let places: Vec<i64> = readings.iter().map(|reading| *reading as i64).collect();
+        hidden = hidden.select(0, Tensor::from_data(TensorData::new(places, [prompts.len()]), &device));
+    }
     let mut chosen = choose(model.logits(hidden), &rows, &mut samplers).await?;
     time.prefill_s = start.elapsed().as_secs_f64();
 
@@ -196,7 +204,7 @@ pub async fn generate(
             chosen = running.iter().map(|place| chosen[*place]).collect();
             positions = running.iter().map(|place| positions[*place]).collect();
         }
-        let tokens: Vec<u32> = chosen.iter().map(|chosen| chosen.token).collect();
+        let tokens: Vec<&[u32]> = chosen.iter().map(|chosen| std::slice::from_ref(&chosen.token)).collect();
         let input = ModelInput::next_tokens(&tokens, &positions, &device);
         let hidden = last_tokens(model.hidden(&input, Some(&mut cache)), &input.lengths);
         chosen = choose(model.logits(hidden), &rows, &mut samplers).await?;
@@ -221,6 +229,19 @@ pub fn generate_blocking(
     burn::tensor::read_sync(generate(model, prompts, options, None, on_token))
 }
 
+/// The prompts with what follows itself left out, and for each prompt which of these it is.
+fn without_repetition<'a>(prompts: &[&'a Encoded]) -> (Vec<&'a Encoded>, Vec<usize>) {
+    let mut read: Vec<&Encoded> = Vec::new();
+    let mut readings = Vec::with_capacity(prompts.len());
+    for prompt in prompts {
+        if !read.last().is_some_and(|last| std::ptr::eq(*last, *prompt)) {
+            read.push(prompt);
+        }
+        readings.push(read.len() - 1);
+    }
+    (read, readings)
+}
+
 /// The hidden state of each row's last real token: `[batch, tokens, hidden]` → `[batch, hidden]`.
 fn last_tokens(hidden: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
     let [batch, tokens, size] = hidden.dims();
@@ -237,7 +258,7 @@ struct Chosen {
     logprob: Option<f32>,
 }
 
-/// One token for each row of `[batch, vocabulary]`.
+/// One token for each row of `[batch, vocabulary]`. `rows` are the samplers of these, in ascending order.
 async fn choose(
     logits: Tensor<2>,
     rows: &[usize],
@@ -248,13 +269,19 @@ async fn choose(
         let data = logits.argmax(1).into_data_async().await.map_err(failed)?;
         return Ok(data.iter::<i64>().map(|id| Chosen { token: id as u32, logprob: None }).collect());
     }
-    let data = logits.into_data_async().await.map_err(failed)?;
-    let logits: Vec<f32> = data.iter::<f32>().collect();
-    let choose = |(row, logits): (&usize, &[f32])| {
-        let (token, logprob) = samplers[*row].choose(logits);
+    let logits: Vec<f32> = logits.into_data_async().await.map_err(failed)?.try_to_vec().map_err(failed)?;
+    let running = samplers.iter_mut().enumerate().filter(|(row, _)| rows.binary_search(row).is_ok());
+    let work = running.map(|(_, sampler)| sampler).zip(logits.chunks_exact(vocabulary));
+    let choose = |(sampler, logits): (&mut Sampler, &[f32])| {
+        let (token, logprob) = sampler.choose(logits);
         Chosen { token, logprob }
     };
-    Ok(rows.iter().zip(logits.chunks_exact(vocabulary)).map(choose).collect())
+    #[cfg(not(target_arch = "wasm32"))]
+    if rows.len() > 1 {
+        use rayon::prelude::*;
+        return Ok(work.collect::<Vec<_>>().into_par_iter().map(choose).collect());
+    }
+    Ok(work.map(choose).collect())
 }
 
 /// So that the time of one phase is not counted in the next. Browsers cannot wait; there the phases blur.

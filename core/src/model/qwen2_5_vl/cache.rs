@@ -106,7 +106,7 @@ impl KvCache {
         let (keys, values) = match self.layers[layer].take() {
             Some((keys, values)) if keys.dims()[2] >= self.len => (keys, values),
             stored => {
-                let room = self.capacity.max(self.len + self.len / 2);
+                let room = if self.len > self.capacity { self.len + self.len / 2 } else { self.capacity };
                 let empty = Tensor::zeros([batch, heads, room, head_dim], &key.device());
                 match stored {
                     Some((keys, values)) => {

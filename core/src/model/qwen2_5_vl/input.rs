@@ -97,16 +97,23 @@ impl ModelInput {
         self
     }
 
-    /// One further token for each row of a batch in a cache.
-    pub fn next_tokens(tokens: &[u32], positions: &[usize], device: &Device) -> Self {
-        let batch = tokens.len();
-        let ids: Vec<i64> = tokens.iter().map(|id| i64::from(*id)).collect();
-        let places: Vec<i64> = (0..3).flat_map(|_| positions.iter().map(|place| *place as i64)).collect();
+    /// Further tokens of text for each row of a batch in a cache, from the position where each goes on; padded on the right.
+    pub fn next_tokens(rows: &[&[u32]], positions: &[usize], device: &Device) -> Self {
+        let (batch, width) = (rows.len(), rows.iter().map(|row| row.len()).max().unwrap_or(0));
+        // Nothing looks at what stands in for padding.
+        let ids: Vec<i64> = rows
+            .iter()
+            .flat_map(|row| (0..width).map(|column| i64::from(row.get(column).copied().unwrap_or(0))))
+            .collect();
+        let axis: Vec<i64> = positions
+            .iter()
+            .flat_map(|start| (0..width).map(move |column| (start + column) as i64))
+            .collect();
         Self {
-            token_ids: Tensor::from_data(TensorData::new(ids, [batch, 1]), device),
-            positions: Tensor::from_data(TensorData::new(places, [3, batch, 1]), device),
-            lengths: vec![1; batch],
-            next_positions: positions.iter().map(|place| place + 1).collect(),
+            token_ids: Tensor::from_data(TensorData::new(ids, [batch, width]), device),
+            positions: Tensor::from_data(TensorData::new(axis.repeat(3), [3, batch, width]), device),
+            lengths: rows.iter().map(|row| row.len()).collect(),
+            next_positions: positions.iter().zip(rows).map(|(start, row)| start + row.len()).collect(),
             image_embeddings: None,
             sources: None,
         }

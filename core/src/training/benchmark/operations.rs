@@ -18,7 +18,8 @@ use serde::Serialize;
 pub struct Operations {
     /// The supervised step.
     pub supervised: f64,
-    /// Sampling all completions of the reinforced step: the pictures once a prompt, the prompt once a completion.
+    /// Sampling all completions of the reinforced step. A prompt and its pictures count once for its group, here and in the
+    /// update: whoever reads them again for each completion does more than there is to do.
     pub rollout: f64,
     /// What follows: the reference forward, the policy forward and backward.
     pub update: f64,
@@ -27,26 +28,28 @@ pub struct Operations {
 impl Operations {
     pub fn count(config: &Qwen2_5VlConfig, workload: &Workload) -> Self {
         let rank = workload.lora_rank;
-        let whole = workload.prompt_length(config) + workload.answer_tokens;
-        let output = output(config, workload.answer_tokens);
+        let (prompt, answer) = (workload.prompt_length(config), workload.answer_tokens);
+        let output = output(config, answer);
         let vision = Vision::of(config, workload.image_patches).times(workload.images as f64);
-        let policy = Decoder::of(config, whole, rank);
-        let trained = if rank > 0 {
-            vision.projection
-                + vision.rest
-                + 2.0 * (policy.linear + output)
-                + 3.0 * (policy.attention + policy.adapters)
-        } else {
-            2.0 * vision.projection + 3.0 * (vision.rest + policy.sum() + output)
+        let trained = |decoder: &Decoder, output: f64| match rank {
+            0 => 2.0 * vision.projection + 3.0 * (vision.rest + decoder.sum() + output),
+            _ => {
+                vision.projection
+                    + vision.rest
+                    + 2.0 * (decoder.linear + output)
+                    + 3.0 * (decoder.attention + decoder.adapters)
+            }
         };
-        let reference = vision.sum() + Decoder::of(config, whole, 0).sum() + output;
+        let group = workload.group;
         // The last token of a completion is never read.
-        let sampled = Decoder::of(config, whole - 1, rank).sum() + output;
-        let (prompts, group) = (workload.batch as f64, workload.group as f64);
+        let completions = |rank| Decoder::of(config, prompt, [group, answer - 1], rank);
+        let outputs = group as f64 * output;
+        let reference = vision.sum() + completions(0).sum() + outputs;
+        let prompts = workload.batch as f64;
         Self {
-            supervised: prompts * trained,
-            rollout: prompts * (vision.sum() + group * sampled),
-            update: prompts * group * (reference + trained),
+            supervised: prompts * trained(&Decoder::of(config, prompt, [1, answer], rank), output),
+            rollout: prompts * (vision.sum() + completions(rank).sum() + outputs),
+            update: prompts * (reference + trained(&completions(rank), outputs)),
         }
     }
 }
@@ -103,8 +106,9 @@ struct Decoder {
 }
 
 impl Decoder {
-    /// For one sequence of so many tokens; `rank` is that of adapters on every linear layer.
-    fn of(config: &Qwen2_5VlConfig, tokens: usize, rank: usize) -> Self {
+    /// For a prompt of so many tokens and so many answers to it of so many tokens each; `rank` is that of adapters on every
+    /// linear layer.
+    fn of(config: &Qwen2_5VlConfig, prompt: usize, [answers, length]: [usize; 2], rank: usize) -> Self {
         let text = &config.text;
         let [hidden, intermediate, layers] =
             [text.hidden_size, text.intermediate_size, text.num_hidden_layers].map(|size| size as f64);
@@ -118,10 +122,13 @@ impl Decoder {
         ];
         let weights: f64 = shapes.iter().map(|(inputs, outputs, count)| inputs * outputs * count).sum();
         let ends: f64 = shapes.iter().map(|(inputs, outputs, count)| (inputs + outputs) * count).sum();
-        let tokens = tokens as f64;
+        let [prompt, answers, length] = [prompt, answers, length].map(|count| count as f64);
+        let tokens = prompt + answers * length;
+        let up_to = |count: f64| count * (count + 1.0) / 2.0;
+        let pairs = up_to(prompt) + answers * (length * prompt + up_to(length));
         Self {
             linear: 2.0 * layers * tokens * weights,
-            attention: 4.0 * layers * hidden * tokens * (tokens + 1.0) / 2.0,
+            attention: 4.0 * layers * hidden * pairs,
             adapters: 2.0 * layers * tokens * rank as f64 * ends,
         }
     }
@@ -178,11 +185,14 @@ mod tests {
             assert!((found / expected - 1.0).abs() < 1e-12, "{found} instead of {expected}");
         };
         let found = Operations::count(&config, &workload);
-        let (batch, completions) = (workload.batch as f64, (workload.batch * workload.group) as f64);
+        let (batch, group) = (workload.batch as f64, workload.group as f64);
         close(found.supervised, batch * trained);
-        close(found.update, completions * (trained + language + vision));
-        let last = 2.0 * decoder + 5.0 * 4.0 * 160.0 * tokens;
-        close(found.rollout, batch * vision + completions * (language - last));
+        // The prompt once, and what each completion adds to it, without its last token.
+        let read = |tokens: f64| 2.0 * decoder * tokens + 5.0 * 4.0 * 160.0 * tokens * (tokens + 1.0) / 2.0;
+        let prompt = read(tokens - 60.0);
+        let shared = prompt + group * (read(tokens - 1.0) - prompt + output);
+        close(found.rollout, batch * (vision + shared));
+        close(found.update, batch * (4.0 * (vision + shared) - 2.0 * projection));
 
         let adapted = Operations::count(&config, &Workload { lora_rank: 4, ..workload });
         let ends = 2.0 * (160.0 + 160.0) + 2.0 * (160.0 + 80.0) + 3.0 * (160.0 + 432.0);

@@ -50,7 +50,10 @@ pub fn compare(group: &mut [Rollout], config: &ReinforcementConfig) {
         let Rewards { accuracy, format } = rollout.rewards;
         rollout.reward = config.accuracy_weight * accuracy + config.format_weight * format;
     }
-    let Spread { mean, deviation, level } = Spread::of(group);
+    // What is left out is no measure for the others either.
+    let (left_out, counted): (Vec<_>, Vec<_>) =
+        group.iter().partition(|rollout| rollout.truncated && config.mask_truncated);
+    let Spread { mean, deviation, level } = Spread::of(if counted.is_empty() { &left_out } else { &counted });
     for rollout in group {
         let reward = rollout.reward;
         let above = if level { 0.0 } else { reward - mean };
@@ -75,7 +78,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    pub fn of(group: &[Rollout]) -> Self {
+    pub fn of(group: &[&Rollout]) -> Self {
         let rewards = || group.iter().map(|rollout| rollout.reward);
         let count = group.len().max(1) as f64;
         let mean = rewards().sum::<f64>() / count;

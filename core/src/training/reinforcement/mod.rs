@@ -4,6 +4,7 @@
 //! the others less likely, and the divergence from the model that the stage started with is held down.
 
 mod group;
+mod log_probs;
 mod objective;
 mod summary;
 
@@ -26,7 +27,8 @@ use crate::samples::SpatialSample;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use group::compare;
-use objective::{Sums, completion_log_probs, policy_loss};
+use log_probs::completion_log_probs;
+use objective::{Sums, policy_loss};
 use serde::Serialize;
 use std::ops::ControlFlow;
 
@@ -84,8 +86,10 @@ impl Trainer {
         done: &mut StepDone,
         run: &RunDir,
     ) -> Result<(), TrainError> {
+        // Means are over everything sampled: a step whose groups say little moves the model less.
+        let sampled = [rollouts.len(), rollouts.iter().map(|rollout| rollout.sampled.len()).sum()];
         let kept: Vec<Rollout> = rollouts.into_iter().filter(|rollout| rollout.counts).collect();
-        let tokens = self.weigh(&kept)?;
+        let tokens = self.weigh(&kept, sampled)?;
         let mut old: Option<Vec<Vec<f32>>> = None;
         for update in 0..self.config.reinforcement.updates_per_rollout {
             let mut copies = Vec::new();
@@ -105,22 +109,21 @@ impl Trainer {
                     gradients.add(&part.device, &self.model, part.gradients);
                 }
             }
-            if !loss.is_finite() {
-                let offending: Vec<Prepared> = kept
-                    .iter()
-                    .map(|rollout| Prepared {
-                        encoded: rollout.encoded.clone(),
-                        labels: None,
-                        question: None,
-                    })
-                    .collect();
-                return Err(self.diverged(loss, &offending, run));
-            }
             // The optimizer writes into weights that nobody else holds.
             drop(copies);
             // A step from which nothing can be learned leaves the model as it is.
-            if !kept.is_empty() {
-                self.update(done, gradients.total(&self.model));
+            let moved =
+                !loss.is_finite() || kept.is_empty() || self.update(done, gradients.total(&self.model));
+            if !loss.is_finite() || !moved {
+                let offending = |rollout: &Rollout| Prepared {
+                    encoded: rollout.encoded.clone(),
+                    labels: None,
+                    question: None,
+                };
+                let offending: Vec<Prepared> = kept.iter().map(offending).collect();
+                let (what, value) =
+                    if moved { ("loss", loss) } else { ("gradient's norm", done.gradient_norm) };
+                return Err(self.diverged(what, value, &offending, run));
             }
             if update == 0 {
                 done.loss = loss;
@@ -158,14 +161,11 @@ impl Trainer {
     ) -> Result<Vec<Rollout>, TrainError> {
         use burn::module::Module as _;
         let config = &self.config.reinforcement;
-        // The CPU answers everything in one batch, several devices each their part of the prompts.
+        // As in the update each part has threads of its own: one token of many answers is little work, and cores that share
+        // it wait for each other at every operation.
         let model = self.answering();
-        let models = if self.shards.has_several_devices() {
-            let copy = |_, device: &Device| model.clone().to_device(&device.clone().without_autodiff());
-            self.shards.contexts(batch.len(), &mut Vec::new(), copy)
-        } else {
-            vec![model]
-        };
+        let copy = |_, device: &Device| model.clone().to_device(&device.clone().without_autodiff());
+        let models = self.shards.contexts(batch.len(), &mut Vec::new(), copy);
         let parts = models.len();
         let models = models.into_iter().enumerate().collect();
         let completions = self.shards.run(batch, models, |(at, model): (usize, Qwen2_5Vl), prompts| {
@@ -199,10 +199,10 @@ impl Trainer {
         Ok(rollouts)
     }
 
-    /// What each token of the completions weighs in the loss, and its log-probability under the reference.
-    fn weigh(&self, kept: &[Rollout]) -> Result<Vec<Weighed>, TrainError> {
+    /// What each token of the completions weighs in the loss, and its log-probability under the reference. Of all that were
+    /// sampled there are so many `completions` and `tokens`.
+    fn weigh(&self, kept: &[Rollout], [completions, tokens]: [usize; 2]) -> Result<Vec<Weighed>, TrainError> {
         let config = &self.config.reinforcement;
-        let total: usize = kept.iter().map(|rollout| rollout.sampled.len()).sum();
         let mut weighed = Vec::with_capacity(kept.len());
         for chunk in kept.chunks(config.micro_batch) {
             let reference = match &self.reference {
@@ -218,9 +218,9 @@ impl Trainer {
             weighed.extend(chunk.iter().zip(reference).map(|(rollout, reference)| {
                 let length = rollout.sampled.len().max(1) as f64;
                 let weight = match config.normalization {
-                    LossNormalization::Grpo => 1.0 / (length * kept.len() as f64),
-                    LossNormalization::Dapo => 1.0 / total.max(1) as f64,
-                    LossNormalization::DrGrpo => 1.0 / (config.max_new_tokens as f64 * kept.len() as f64),
+                    LossNormalization::Grpo => 1.0 / (length * completions as f64),
+                    LossNormalization::Dapo => 1.0 / tokens.max(1) as f64,
+                    LossNormalization::DrGrpo => 1.0 / (config.max_new_tokens * completions) as f64,
                 };
                 Weighed { weight, reference }
             }));

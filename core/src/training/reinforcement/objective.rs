@@ -1,10 +1,7 @@
 //! What reinforcement makes small: the clipped objective of GRPO over the tokens of the completions.
 
 use super::super::config::ReinforcementConfig;
-use super::super::losses::AnswerTargets;
-use crate::model::{ModelError, ModelInput, Qwen2_5Vl};
-use crate::processor::Encoded;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::Tensor;
 
 /// Sums over tokens.
 #[derive(Default, Clone)]
@@ -20,39 +17,6 @@ impl Sums {
         self.divergence += other.divergence;
         self.clipped += other.clipped;
     }
-}
-
-/// The log-probabilities of the completions' tokens one after the other: what the update differentiates, and what the
-/// rollout must have seen. `blind`: the published fault that videos are not looked at.
-pub fn completion_log_probs(
-    model: &Qwen2_5Vl,
-    encoded: &[&Encoded],
-    blind: bool,
-    device: &Device,
-) -> Result<Tensor<1>, ModelError> {
-    let mut input = ModelInput::batch(encoded, model.config(), device)?;
-    let images: Vec<_> = encoded.iter().flat_map(|row| &row.images).collect();
-    if !images.is_empty() {
-        let mut tokens = model.encode_images(&images)?;
-        if blind {
-            let merge = model.config().vision.spatial_merge_size.pow(2);
-            let unseen = Tensor::<2, Int>::from_data([[model.config().video_token_id as i32]], device);
-            let unseen =
-                model.model.embed_tokens.forward(unseen).reshape([1, model.config().text.hidden_size]);
-            let mut start = 0;
-            for image in &images {
-                let count = image.grid_thw.iter().product::<usize>() / merge;
-                if image.is_video() {
-                    let place = [start..start + count, 0..tokens.dims()[1]];
-                    tokens = tokens.slice_assign(place, unseen.clone().repeat_dim(0, count));
-                }
-                start += count;
-            }
-        }
-        input = input.with_images(tokens);
-    }
-    let targets = AnswerTargets::new(encoded, input.token_ids.dims()[1]);
-    Ok(targets.losses(model, &input, device).neg())
 }
 
 /// The clipped objective with the divergence from the reference: what is to be made small, and sums over the tokens.
@@ -81,18 +45,20 @@ pub fn policy_loss(
 
 #[cfg(test)]
 pub mod tests {
+    use super::super::completion_log_probs;
     use super::super::group::{Rollout, compare};
     use super::super::split;
     use super::*;
     use crate::answering::{GenerationOptions, generate_blocking};
+    use crate::model::Qwen2_5Vl;
     use crate::model::qwen2_5_vl::{Qwen2_5VlConfig, SpecialTokens};
-    use crate::processor::PixelPatches;
+    use crate::processor::{Encoded, PixelPatches};
     use crate::training::config::LossNormalization;
     use crate::training::optimizer::AdamW;
     use crate::training::rewards::Rewards;
-    use burn::module::Module as _;
+    use burn::module::{Module as _, ModuleVisitor, Param};
     use burn::optim::GradientsParams;
-    use burn::tensor::TensorData;
+    use burn::tensor::{Device, TensorData};
     use std::ops::ControlFlow;
 
     const IMAGE: u32 = 5;
@@ -114,7 +80,7 @@ pub mod tests {
     fn prompt(grids: usize, frames: usize, words: usize) -> Encoded {
         let grid = [frames.max(1), 4, 4];
         let patches = |number: usize| PixelPatches {
-            data: (0..grid.iter().product::<usize>() * 1176)
+            data: (0..grid.iter().product::<usize>() * 588)
                 .map(|i| ((i * 7919 + 31 * number) % 1000) as f32 / 500.0 - 1.0)
                 .collect(),
             grid_thw: grid,
@@ -190,6 +156,47 @@ pub mod tests {
         assert!(blind[2] > 1e-3 && [0, 1, 3].iter().all(|at| blind[*at] < 1e-4), "{blind:?}");
     }
 
+    /// All gradients, one after the other.
+    struct Values<'a>(&'a GradientsParams, Vec<f32>);
+
+    impl ModuleVisitor for Values<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = self.0.get::<D>(param.id).expect("every parameter has a part in it");
+            self.1.extend(gradient.into_data().iter::<f32>());
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_completions_share_is_read_once_and_learned_from_for_all() {
+        let device = Device::flex().autodiff();
+        let model = model(&device);
+        let prompts = [prompt(1, 0, 7), prompt(1, 3, 12), prompt(2, 0, 3)];
+        let rollouts = rollouts(&model.valid(), &prompts, 5);
+        let encoded: Vec<&Encoded> = rollouts.iter().map(|rollout| &rollout.encoded).collect();
+        // Each token weighs otherwise.
+        let learned = |rows: &[&Encoded], first: usize| {
+            let found = completion_log_probs(&model, rows, false, &device).unwrap();
+            let count = found.dims()[0];
+            let weights: Vec<f32> = (first..first + count).map(|at| (at as f32 * 0.7).sin()).collect();
+            let loss = (found.clone() * Tensor::from_data(TensorData::new(weights, [count]), &device)).sum();
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            let mut values = Values(&gradients, Vec::new());
+            model.visit(&mut values);
+            (found.into_data().iter::<f32>().collect::<Vec<_>>(), values.1)
+        };
+        let (together, of_all) = learned(&encoded, 0);
+        let (mut alone, mut sum) = (Vec::new(), vec![0.0; of_all.len()]);
+        for row in &encoded {
+            let (found, gradient) = learned(&[row], alone.len());
+            alone.extend(found);
+            sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value);
+        }
+        let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let largest = sum.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        assert!(together.len() == alone.len() && apart(&together, &alone) < 1e-4);
+        assert!(largest > 0.01 && apart(&of_all, &sum) < 1e-4 * largest, "{largest}");
+    }
+
     #[test]
     fn the_objective_is_clipped_and_held_near_the_reference() {
         let device = Device::flex().autodiff();
@@ -235,6 +242,9 @@ pub mod tests {
             }
             earned.push(rollouts.iter().map(|rollout| rollout.reward).sum::<f64>() / rollouts.len() as f64);
             rollouts.retain(|rollout| rollout.counts);
+            if rollouts.is_empty() {
+                continue;
+            }
             let encoded: Vec<&Encoded> = rollouts.iter().map(|rollout| &rollout.encoded).collect();
             let policy = completion_log_probs(&model, &encoded, false, &device).unwrap();
             let row = |of: &dyn Fn(&Rollout) -> f64| {

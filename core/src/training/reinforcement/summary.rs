@@ -32,7 +32,7 @@ pub struct Summary {
 
 impl Summary {
     pub fn add(&mut self, group: &[Rollout], question: &SpatialSample) {
-        let Spread { mean, deviation, level } = Spread::of(group);
+        let Spread { mean, deviation, level } = Spread::of(&group.iter().collect::<Vec<_>>());
         self.groups += 1.0;
         self.spread += deviation;
         self.level += f64::from(u8::from(level));
