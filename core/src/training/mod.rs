@@ -38,10 +38,10 @@ pub enum TrainError {
     #[error("{path}: {message}. The checkpoint before it is used where there is one")]
     Checkpoint { path: PathBuf, message: String },
     #[error(
-        "step {step}: the loss is {loss}. The last good checkpoint is untouched; the questions of the \
+        "step {step}: the {what} is {value}. The last good checkpoint is untouched; the questions of the \
          offending batch are in {batch}. Try a lower learning_rate"
     )]
-    Diverged { step: u64, loss: f64, batch: PathBuf },
+    Diverged { step: u64, what: &'static str, value: f64, batch: PathBuf },
     #[error(transparent)]
     Run(#[from] crate::runs::RunError),
     #[error(transparent)]

@@ -26,14 +26,16 @@ impl Trainer {
         let mut sums = GradientSums::new();
         let mut head_sums = GradientSums::new();
         let micro_steps = self.config.accumulation;
+        let mut whole = Vec::new();
         for _ in 0..micro_steps {
             let batch = next_batch(batches)?;
             let parts = self.gradients(&batch, micro_steps, &mut copies)?;
             let value = parts.iter().map(|part| part.loss).sum::<f64>();
             if !value.is_finite() {
-                return Err(self.diverged(value, &batch, run));
+                return Err(self.diverged("loss", value, &batch, run));
             }
             done.count(&batch);
+            whole.extend(batch);
             for part in parts {
                 done.add(part.loss, part.terms);
                 if let (Some(heads), Some(gradients)) = (&self.heads, part.of_heads) {
@@ -44,7 +46,9 @@ impl Trainer {
         }
         // The optimizer writes into weights that nobody else holds.
         drop(copies);
-        self.update(&mut done, sums.total(&self.model));
+        if !self.update(&mut done, sums.total(&self.model)) {
+            return Err(self.diverged("gradient's norm", done.gradient_norm, &whole, run));
+        }
         if let Some(heads) = self.heads.take() {
             let gradients = head_sums.total(&heads);
             self.heads = Some(self.head_optimizer.step(done.learning_rate, heads, gradients));
@@ -53,8 +57,9 @@ impl Trainer {
         Ok(done)
     }
 
-    /// Clips the gradients and moves the model.
-    pub(super) fn update(&mut self, done: &mut StepDone, mut gradients: GradientsParams) {
+    /// Clips the gradients and moves the model; whether there was a finite gradient. Any other leaves the model as it is.
+    #[must_use]
+    pub(super) fn update(&mut self, done: &mut StepDone, mut gradients: GradientsParams) -> bool {
         let config = &self.config;
         done.learning_rate = schedule::learning_rate(
             config.learning_rate,
@@ -64,7 +69,11 @@ impl Trainer {
             config.steps,
         );
         done.gradient_norm = clip_gradients(&self.model, &mut gradients, config.max_gradient_norm);
+        if !done.gradient_norm.is_finite() {
+            return false;
+        }
         self.model = self.optimizer.step(done.learning_rate, self.model.clone(), gradients);
+        true
     }
 
     /// Losses and gradients of a batch, part by part; their sums are those of the whole, divided by

@@ -8,7 +8,6 @@ use super::super::foundation::DenseScore;
 use super::{Journal, Trainer, write_lines};
 use crate::processor::Processor;
 use crate::runs::{Event, RunDir};
-use crate::samples::files::write_atomic;
 use burn::module::Module as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -141,8 +140,7 @@ impl Trainer {
         if step == 0 || held.is_some_and(|held| held.step < step && held.score >= score) {
             return Ok(());
         }
-        self.write_model(&dir)?;
         let text = serde_json::to_string_pretty(&Best { step, score }).unwrap_or_default();
-        Ok(write_atomic(&dir.join(BEST), text.as_bytes())?)
+        self.write_model(&dir, Some((BEST, &text)))
     }
 }

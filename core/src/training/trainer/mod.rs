@@ -281,15 +281,32 @@ impl Trainer {
         journal.write(Event::Checkpoint { step: self.step, path: path.display().to_string() })
     }
 
-    /// Puts the model into a folder, adapters added into it, in place of what the folder held.
-    fn write_model(&self, path: &Path) -> Result<(), TrainError> {
-        if path.exists() {
-            std::fs::remove_dir_all(path).map_err(TrainError::io(path))?;
+    /// Puts the model into a folder, adapters added into it, in place of what the folder held, which stays until the new
+    /// one is whole. `note`, if any, is a file beside it: name, contents.
+    fn write_model(&self, path: &Path, note: Option<(&str, &str)>) -> Result<(), TrainError> {
+        let (mut fresh, mut old) = (path.as_os_str().to_owned(), path.as_os_str().to_owned());
+        fresh.push(".new");
+        old.push(".old");
+        let [fresh, old] = [PathBuf::from(fresh), PathBuf::from(old)];
+        for leftover in [&fresh, &old] {
+            if leftover.exists() {
+                std::fs::remove_dir_all(leftover).map_err(TrainError::io(leftover))?;
+            }
         }
-        let partial = PartialDir::create(path)?;
+        let partial = PartialDir::create(&fresh)?;
         self.model.clone().merge_lora()?.save(partial.path(), Precision::F32)?;
         self.processor.save(partial.path())?;
+        if let Some((name, text)) = note {
+            write_atomic(&partial.path().join(name), text.as_bytes())?;
+        }
         partial.finish()?;
+        if path.exists() {
+            std::fs::rename(path, &old).map_err(TrainError::io(path))?;
+        }
+        std::fs::rename(&fresh, path).map_err(TrainError::io(path))?;
+        if old.exists() {
+            std::fs::remove_dir_all(&old).map_err(TrainError::io(&old))?;
+        }
         Ok(())
     }
 
@@ -345,7 +362,7 @@ impl Trainer {
             }
         }
         let path = run.model_dir();
-        self.write_model(&path)?;
+        self.write_model(&path, None)?;
         if self.model.has_lora() {
             self.model.save_lora(&run.root().join("adapter"), &self.config.model)?;
         }
@@ -353,13 +370,19 @@ impl Trainer {
         Ok(Outcome::Finished)
     }
 
-    /// The error that ends a run whose loss is no number any more, with the batch written down.
-    pub(super) fn diverged(&self, loss: f64, batch: &[Prepared], run: &RunDir) -> TrainError {
+    /// The error that ends a run whose loss or gradient is no number any more, with the batch written down.
+    pub(super) fn diverged(
+        &self,
+        what: &'static str,
+        value: f64,
+        batch: &[Prepared],
+        run: &RunDir,
+    ) -> TrainError {
         let path = run.samples_dir().join(format!("diverged_step_{:06}.txt", self.step + 1));
         let texts: Vec<String> =
             batch.iter().map(|sample| self.processor.decode(&sample.encoded.token_ids)).collect();
         match write_atomic(&path, texts.join("\n\n").as_bytes()) {
-            Ok(()) => TrainError::Diverged { step: self.step + 1, loss, batch: path },
+            Ok(()) => TrainError::Diverged { step: self.step + 1, what, value, batch: path },
             Err(error) => error.into(),
         }
     }
