@@ -33,9 +33,9 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
     /// auto | cpu | wgpu | vulkan | cuda[:n] | remote:HOST:PORT[/n], or several separated by commas: each then computes
-    /// its part of every batch, the first holds the model and the optimizer
-    #[arg(long, visible_alias = "devices", value_name = "DEVICE,…", default_value = "auto")]
-    pub device: String,
+    /// its part of every batch, the first holds the model and the optimizer [default: auto, or what the resumed run had]
+    #[arg(long, visible_alias = "devices", value_name = "DEVICE,…")]
+    pub device: Option<String>,
 }
 
 pub fn run(args: TrainArgs) -> anyhow::Result<()> {
@@ -43,9 +43,7 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
     let mut config = if args.resume && run_config.is_file() {
         TrainConfig::read(&run_config)?
     } else {
-        let mut config = TrainConfig::new(args.stage, args.preset, args.data.clone(), args.model.clone());
-        config.device.clone_from(&args.device);
-        config
+        TrainConfig::new(args.stage, args.preset, args.data.clone(), args.model.clone())
     };
     anyhow::ensure!(
         config.stage == args.stage,
@@ -54,6 +52,9 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
         config.stage.name(),
         args.stage.name()
     );
+    if let Some(device) = &args.device {
+        config.device.clone_from(device);
+    }
     for assignment in &args.set {
         config.set(assignment)?;
     }

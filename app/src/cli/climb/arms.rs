@@ -35,7 +35,7 @@ pub enum Arm {
 }
 
 impl Arm {
-    fn name(self) -> String {
+    pub fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
@@ -132,9 +132,9 @@ impl Costs {
                 link(Reasoning, reasoning),
             ],
             Arm::Joint => {
-                // A mixed step costs what its rows cost on average.
-                let share = perception / sight;
-                let mixed = share * self.perception + (1.0 - share) * self.understanding_alone;
+                // As many steps as the two stages have apart from each other.
+                let apart = perception / self.perception + understanding / self.understanding_alone;
+                let mixed = sight / apart;
                 let localization = Some(self.even_localization * perception / understanding);
                 vec![
                     Link { stage: Understanding, steps: steps(sight, mixed), localization },
@@ -489,7 +489,8 @@ mod tests {
         let step = |link: &Link| match (link.stage, link.localization) {
             (Stage::Understanding, Some(0.0)) => 4_000.0,
             (Stage::ColdStart, Some(0.0)) => 7_000.0,
-            (_, Some(_)) => (9.0 * 3_000.0 + 5.0 * 4_000.0) / 14.0,
+            // 3,000 steps of perception and 1,250 of understanding, mixed.
+            (_, Some(_)) => 14e6 / 4_250.0,
             (stage, None) => costs.step(stage),
         };
         for arm in Arm::value_variants() {
@@ -498,7 +499,7 @@ mod tests {
             assert!((total / 21e6 - 1.0).abs() < 0.01, "{}: {total}", arm.name());
         }
         let joint = costs.plan(Arm::Joint, &budget);
-        assert_eq!(joint[0].localization, Some(2.0 * 9.0 / 5.0));
+        assert_eq!((joint[0].steps, joint[0].localization), (4_250, Some(2.0 * 9.0 / 5.0)));
         // Rehearsal would bring back what these leave out.
         let blind = costs.plan(Arm::NoPerception, &budget);
         assert!(blind.iter().all(|link| link.stage == Stage::Reasoning || link.localization == Some(0.0)));

@@ -1,6 +1,6 @@
 //! The arms' scores for people: tables for the terminal and for Markdown, and one HTML page that needs nothing else.
 
-use super::arms::{ArmScores, ArmStage, ArmsReport};
+use super::arms::{Arm, ArmScores, ArmStage, ArmsReport};
 use spatial_ladder::benchmarks::Interval;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -309,7 +309,7 @@ fn sweep_bars(report: &ArmsReport, measure: Measure) -> Vec<Bar> {
     let understanding = |arm: &&ArmScores| {
         arm.stages.iter().find(|stage| stage.stage == "understanding").map_or(0, |stage| stage.steps)
     };
-    let ladder = report.arms.iter().filter(|arm| arm.against_ladder.is_none());
+    let ladder = report.arms.iter().filter(|arm| arm.arm == Arm::Ladder.name());
     let mut points: Vec<&ArmScores> = report.sweep.iter().chain(ladder).collect();
     points.sort_by_key(understanding);
     end_bars(points, measure)

@@ -161,12 +161,17 @@ impl Report {
         line("localization, mean IoU", Some(self.blind.mean_iou), &|stage| Some(stage.mean_iou));
         line("localization, IoU ≥ 0.5", Some(self.blind.accuracy_50), &|stage| Some(stage.accuracy_50));
         let kinds: BTreeSet<&String> = self.stages.iter().flat_map(|stage| stage.kinds.keys()).collect();
+        let asked = kinds.len();
         for kind in kinds {
             line(kind, self.blind.kinds.get(kind).copied(), &|stage| {
                 stage.kinds.get(kind).map(|found| found.score)
             });
         }
-        line("mean over kinds", Some(self.blind.score), &|stage| Some(stage.score));
+        let mean = match (asked, self.blind.kinds.len()) {
+            (asked, known) if asked == known => "mean over kinds".to_owned(),
+            (asked, known) => format!("mean over {asked} kinds (blind: {known})"),
+        };
+        line(&mean, Some(self.blind.score), &|stage| Some(stage.score));
         line("answers in the form asked for", None, &|stage| Some(stage.in_form));
         eprintln!("\n");
         for stage in &self.stages {
