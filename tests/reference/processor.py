@@ -185,21 +185,47 @@ def write_conversations(processor):
     (OUT / "conversations.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
+def write_numbered(tokenizer):
+    """numbered.json: conversations with several pictures by the tiny model's own template, which numbers them. A picture of
+    56 x 56 pixels is four tokens."""
+    text = lambda words: {"type": "text", "text": words}
+    image = {"type": "image"}
+    turn = lambda role, *content: {"role": role, "content": list(content)}
+    conversations = [
+        ([turn("user", image, text("Where?"))], True, 1),
+        ([turn("user", image, image, text("Which is closer?")), turn("assistant", text("B"))], False, 2),
+        ([turn("user", image, text("Then")), turn("assistant", text("A")), turn("user", image, text("Why?"))], True, 2),
+    ]
+    rows = []
+    for messages, generate, count in conversations:
+        prompt = tokenizer.apply_chat_template(
+            messages,
+            chat_template=(TINY / "chat_template.jinja").read_text(),
+            tokenize=False,
+            add_generation_prompt=generate,
+        )
+        ids = tokenizer(prompt.replace("<|image_pad|>", "<|image_pad|>" * 4))["input_ids"]
+        rows.append({"messages": messages, "generate": generate, "images": ["as_is.png"] * count, "ids": ids})
+    (OUT / "numbered.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(TINY)
-    image_processor = Qwen2VLImageProcessor.from_pretrained(TINY)
+    # As published: two frames in a patch, and no numbers (write_numbered has those).
+    image_processor = Qwen2VLImageProcessor.from_pretrained(TINY, temporal_patch_size=2)
     processor = Qwen2_5_VLProcessor(
         image_processor=image_processor,
         tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor.from_pretrained(TINY),
-        chat_template=(TINY / "chat_template.jinja").read_text(),
+        video_processor=Qwen2VLVideoProcessor.from_pretrained(TINY, temporal_patch_size=2),
+        chat_template=(TINY / "chat_template.jinja").read_text().replace("images.total > 1", "false"),
     )
     write_pictures()
     write_patches(image_processor)
     write_sizes()
     write_texts(tokenizer)
     write_conversations(processor)
+    write_numbered(tokenizer)
     write_video(processor.video_processor)
 
 

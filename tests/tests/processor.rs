@@ -21,9 +21,17 @@ fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
+/// The tiny model's, but that its videos have two frames in a patch and pictures no numbers, as published.
+fn as_published() -> Processor {
+    let mut processor = Processor::tiny().unwrap();
+    processor.image.temporal_patch_size = 2;
+    processor.image.add_vision_id = false;
+    processor
+}
+
 #[test]
 fn patches_are_those_of_the_reference() {
-    let processor = Processor::tiny().unwrap();
+    let processor = as_published();
     let expected = bytes("patches.bin");
     let mut rest = expected.as_slice();
     for row in rows("patches.json") {
@@ -58,7 +66,7 @@ fn patches_are_those_of_the_reference() {
 
 #[test]
 fn normalized_values_are_those_of_the_reference() {
-    let processor = Processor::tiny().unwrap();
+    let processor = as_published();
     let made = processor.image.preprocess(&images::load(&fixture("as_is.png")).unwrap()).unwrap();
     let expected = bytes("as_is.bin");
     assert_eq!(made.data.len() * 4, expected.len());
@@ -76,7 +84,7 @@ fn video_frames() -> Vec<RgbImage> {
 
 #[test]
 fn video_patches_and_chosen_frames_are_those_of_the_reference() {
-    let processor = Processor::tiny().unwrap();
+    let processor = as_published();
     let expected: Value = serde_json::from_slice(&bytes("video.json")).unwrap();
     let made = processor.image.preprocess_video(&video_frames(), 2.0).unwrap();
     assert_eq!(ids(&expected["grid_thw"]), made.grid_thw.map(|side| side as u32));
@@ -130,56 +138,63 @@ fn tokens_are_those_of_the_reference_and_decode_to_the_text() {
 
 #[test]
 fn conversations_are_those_of_the_reference() {
-    let processor = Processor::tiny().unwrap();
-    for row in rows("conversations.json") {
-        let mut shown = 0..;
-        let messages: Vec<Message> = row["messages"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|message| Message {
-                role: match message["role"].as_str() {
-                    Some("system") => Role::System,
-                    Some("user") => Role::User,
-                    _ => Role::Assistant,
-                },
-                content: message["content"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|part| match part["text"].as_str() {
-                        Some(text) => Content::Text(text.to_owned()),
-                        // Pictures and videos alike: what it is shows in what was preprocessed.
-                        None => Content::Image(shown.next().unwrap()),
-                    })
-                    .collect(),
-            })
-            .collect();
-        let images = row["images"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|name| match name.as_str().unwrap() {
-                "video.bin" => processor.image.preprocess_video(&video_frames(), 2.0).unwrap(),
-                name => processor.image.preprocess(&images::load(&fixture(name)).unwrap()).unwrap(),
-            })
-            .collect();
-        let made = processor.encode(&messages, images, row["generate"].as_bool().unwrap()).unwrap();
-        assert_eq!(made.token_ids, ids(&row["ids"]));
-
-        let answers: Vec<String> =
-            made.answer_spans.iter().map(|span| processor.decode(&made.token_ids[span.clone()])).collect();
-        let said: Vec<&str> = messages
-            .iter()
-            .filter(|message| message.role == Role::Assistant)
-            .map(|message| match &message.content[0] {
-                Content::Text(text) => text.as_str(),
-                Content::Image(_) => "",
-            })
-            .collect();
-        assert_eq!(answers, said);
-        for span in &made.answer_spans {
-            assert_eq!(made.token_ids[span.end - 1], processor.tokenizer.special().im_end);
+    for (name, processor) in
+        [("conversations.json", as_published()), ("numbered.json", Processor::tiny().unwrap())]
+    {
+        for row in rows(name) {
+            compare_conversation(&row, &processor);
         }
+    }
+}
+
+fn compare_conversation(row: &Value, processor: &Processor) {
+    let mut shown = 0..;
+    let messages: Vec<Message> = row["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| Message {
+            role: match message["role"].as_str() {
+                Some("system") => Role::System,
+                Some("user") => Role::User,
+                _ => Role::Assistant,
+            },
+            content: message["content"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|part| match part["text"].as_str() {
+                    Some(text) => Content::Text(text.to_owned()),
+                    // Pictures and videos alike: what it is shows in what was preprocessed.
+                    None => Content::Image(shown.next().unwrap()),
+                })
+                .collect(),
+        })
+        .collect();
+    let images = row["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| match name.as_str().unwrap() {
+            "video.bin" => processor.image.preprocess_video(&video_frames(), 2.0).unwrap(),
+            name => processor.image.preprocess(&images::load(&fixture(name)).unwrap()).unwrap(),
+        })
+        .collect();
+    let made = processor.encode(&messages, images, row["generate"].as_bool().unwrap()).unwrap();
+    assert_eq!(made.token_ids, ids(&row["ids"]));
+
+    let answers: Vec<String> =
+        made.answer_spans.iter().map(|span| processor.decode(&made.token_ids[span.clone()])).collect();
+    let said: Vec<&str> = messages
+        .iter()
+        .filter(|message| message.role == Role::Assistant)
+        .map(|message| match &message.content[0] {
+            Content::Text(text) => text.as_str(),
+            Content::Image(_) => "",
+        })
+        .collect();
+    assert_eq!(answers, said);
+    for span in &made.answer_spans {
+        assert_eq!(made.token_ids[span.end - 1], processor.tokenizer.special().im_end);
     }
 }
