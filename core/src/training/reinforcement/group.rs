@@ -121,6 +121,11 @@ mod tests {
         group[1].truncated = true;
         compare(&mut group, &config(LossNormalization::Dapo));
         assert_eq!(group.iter().map(|rollout| rollout.counts).collect::<Vec<_>>(), [true, false, true, true]);
+        // Beside the one that was cut off the others are compared among themselves: mean 4 / 3, not 5 / 4.
+        let mut cut_off = graded([1.0, 0.0, 0.0, 0.0]);
+        cut_off[1].truncated = true;
+        compare(&mut cut_off, &config(LossNormalization::DrGrpo));
+        assert!((cut_off[0].advantage - 2.0 / 3.0).abs() < 1e-12, "{}", cut_off[0].advantage);
         let mut level = graded([0.3; 4]);
         compare(&mut level, &config(LossNormalization::Dapo));
         assert!(level.iter().all(|rollout| rollout.advantage == 0.0 && !rollout.counts));
