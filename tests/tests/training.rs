@@ -1,9 +1,11 @@
 //! A run can be stopped, killed and resumed, and ends as if nothing had happened.
 
-use spatial_ladder::runs::{Event, RunDir, read_events};
+use spatial_ladder::runs::{Event, RunDir, Timed, read_events};
+use spatial_ladder::training::{Outcome, Preset, Stage, TrainConfig, train};
 use spatial_ladder_tests::{fail, program, succeed, text};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const STEPS: u64 = 6;
@@ -130,6 +132,39 @@ fn stopped_and_killed_runs_resume_to_the_same_weights() {
     let mentioned =
         |event: &Event| matches!(event, Event::Warning { message } if message.contains("step_000004"));
     assert!(events.iter().any(|event| mentioned(&event.event)), "the damaged checkpoint is not mentioned");
+}
+
+#[test]
+fn an_evaluation_that_was_stopped_is_made_up_for() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let root = dir.path().join("run");
+    let run = RunDir::create(&root).expect("a run");
+    let data = data_set(dir.path());
+    let mut config = TrainConfig::new(Stage::Perception, Preset::Corrected, data, "tiny".into());
+    for setting in ["device=cpu", "steps=4", "batch_size=2", "evaluate_every=2", "evaluate_samples=4"] {
+        config.set(setting).expect("set");
+    }
+    let evaluations = || -> Vec<u64> {
+        let events = read_events(&root.join("events.jsonl")).expect("readable");
+        let of = |event: &Event| match event {
+            Event::Evaluation { step, .. } => Some(*step),
+            _ => None,
+        };
+        events.iter().filter_map(|timed| of(&timed.event)).collect()
+    };
+    // As a step is done, so that the evaluation after it is cut short; that of the last step too.
+    for (at, resume, before) in [(2, false, vec![0]), (4, true, vec![0, 2])] {
+        let stop = AtomicBool::new(false);
+        let mut watch = |timed: &Timed| {
+            if matches!(timed.event, Event::Step { step, .. } if step == at) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        let outcome = train(config.clone(), &run, resume, &stop, &mut watch).expect("it stops");
+        assert_eq!((outcome, evaluations()), (Outcome::Stopped, before));
+    }
+    let outcome = train(config, &run, true, &AtomicBool::new(false), &mut |_| ()).expect("it goes on");
+    assert_eq!((outcome, evaluations()), (Outcome::Finished, vec![0, 2, 4]));
 }
 
 /// Every stage, killed once and resumed. `tests/reference/kill_and_resume.py` does so at many random moments.

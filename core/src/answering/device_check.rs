@@ -163,7 +163,7 @@ fn cached_logits(model: &Qwen2_5Vl, prompt: &Encoded) -> Result<Vec<f32>, ModelE
     let mut positions = input.next_positions.clone();
     let mut found = Vec::new();
     for token in &prompt.token_ids[first..] {
-        let next = ModelInput::next_tokens(&[std::slice::from_ref(token)], &positions, &model.device());
+        let next = ModelInput::next_tokens(&[std::slice::from_ref(token)], &positions, 1, &model.device());
         found.extend(values(model.logits(model.hidden(&next, Some(&mut cache)))));
         positions[0] += 1;
     }

@@ -205,7 +205,7 @@ pub async fn generate(
             positions = running.iter().map(|place| positions[*place]).collect();
         }
         let tokens: Vec<&[u32]> = chosen.iter().map(|chosen| std::slice::from_ref(&chosen.token)).collect();
-        let input = ModelInput::next_tokens(&tokens, &positions, &device);
+        let input = ModelInput::next_tokens(&tokens, &positions, 1, &device);
         let hidden = last_tokens(model.hidden(&input, Some(&mut cache)), &input.lengths);
         chosen = choose(model.logits(hidden), &rows, &mut samplers).await?;
         positions.iter_mut().for_each(|position| *position += 1);

@@ -131,6 +131,16 @@ pub fn describe(device: &Device) -> String {
     gpu::describe(&device).unwrap_or_else(elsewhere)
 }
 
+/// To how many tokens the sequences of a training step are rounded up. A graphics card compiles kernels for widths that it has
+/// not met, which takes longer than computing some padding; the CPU has nothing to compile.
+pub fn padding_multiple(device: &Device) -> usize {
+    if is_cpu(device) { 1 } else { 32 }
+}
+
+pub fn is_cpu(device: &Device) -> bool {
+    device.clone().without_autodiff() == Device::flex()
+}
+
 /// Whether it is a CUDA GPU. Its name is all that a device tells of its runtime.
 pub fn is_cuda(device: &Device) -> bool {
     format!("{device:?}").contains("Cuda")

@@ -42,6 +42,11 @@ pub fn save(
     let state = serde_json::to_vec_pretty(&State { step, checksums }).unwrap_or_default();
     let path = partial.path().join("state.json");
     std::fs::write(&path, state).map_err(TrainError::io(&path))?;
+    for entry in std::fs::read_dir(partial.path()).map_err(TrainError::io(partial.path()))?.flatten() {
+        // The folder gets its name when its files are on the disk, not before.
+        let file = std::fs::File::open(entry.path()).map_err(TrainError::io(entry.path()))?;
+        file.sync_all().map_err(TrainError::io(entry.path()))?;
+    }
     partial.finish()?;
     for (_, old) in list(checkpoints).into_iter().skip(keep) {
         // Failing to tidy up must not stop a training run; the next checkpoint tries again.

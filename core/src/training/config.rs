@@ -3,6 +3,7 @@
 use super::TrainError;
 use crate::model::qwen2_5_vl::LoraConfig;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A stage of the ladder, or what comes before it.
@@ -196,6 +197,11 @@ pub struct FoundationConfig {
     pub position: f64,
     /// Cross-entropy of the caption.
     pub caption: f64,
+    /// Share of the batches whose samples have several pictures each, as views or as the frames of a video, so that the model
+    /// learns to find things among them. `batch_size` counts pictures.
+    pub several: f64,
+    /// Most pictures of such a sample.
+    pub most_pictures: usize,
 }
 
 /// What a completion's loss is a mean over.
@@ -340,6 +346,8 @@ impl TrainConfig {
                 distance: 0.5,
                 position: 5.0,
                 caption: 1.0,
+                several: 0.5,
+                most_pictures: 8,
             },
             reinforcement: ReinforcementConfig {
                 group: if tiny { 8 } else { 4 },
@@ -422,12 +430,14 @@ impl TrainConfig {
                 return Err(TrainError::Config(format!("{field} must be above zero, not {value}")));
             }
         }
-        for (field, share) in
-            [("warmup", self.warmup), ("foundation.captions_after", self.foundation.captions_after)]
-        {
+        for (field, share, of) in [
+            ("warmup", self.warmup, "steps"),
+            ("foundation.captions_after", self.foundation.captions_after, "steps"),
+            ("foundation.several", self.foundation.several, "batches"),
+        ] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(TrainError::Config(format!(
-                    "{field} is a share of the steps, 0 to 1, not {share}"
+                    "{field} is a share of the {of}, 0 to 1, not {share}"
                 )));
             }
         }
@@ -485,8 +495,39 @@ impl TrainConfig {
         Ok(config)
     }
 
-    pub fn to_toml(&self) -> String {
-        toml::to_string_pretty(self).unwrap_or_default()
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        toml::to_string_pretty(self).map_err(|error| TrainError::Config(error.to_string()))
+    }
+
+    /// The fields in which another run's configuration differs, as `steps=500, not 130`, but for those that say only where it
+    /// computes.
+    pub fn differences(&self, other: &Self) -> Result<Vec<String>, TrainError> {
+        let fields = |config: &Self| -> Result<BTreeMap<String, String>, TrainError> {
+            let table =
+                toml::Table::try_from(config).map_err(|error| TrainError::Config(error.to_string()))?;
+            let mut found = BTreeMap::new();
+            flatten("", &table, &mut found);
+            Ok(found)
+        };
+        let (own, other) = (fields(self)?, fields(other)?);
+        let differs = |name: &&String| {
+            !["device", "shards"].contains(&name.as_str()) && own.get(*name) != other.get(*name)
+        };
+        let value = |of: &BTreeMap<String, String>, name: &String| of.get(name).cloned().unwrap_or_default();
+        let names = own.keys().chain(other.keys().filter(|name| !own.contains_key(*name))).filter(differs);
+        Ok(names.map(|name| format!("{name}={}, not {}", value(&own, name), value(&other, name))).collect())
+    }
+}
+
+/// The fields of a table by their names with dots.
+fn flatten(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, String>) {
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(inner) => flatten(&format!("{prefix}{name}."), inner, found),
+            value => {
+                found.insert(format!("{prefix}{name}"), value.to_string());
+            }
+        }
     }
 }
 
@@ -576,9 +617,9 @@ mod tests {
     fn the_resolved_form_reads_back_and_unknown_fields_are_refused() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("config.toml");
-        std::fs::write(&path, config().to_toml()).expect("written");
+        std::fs::write(&path, config().to_toml().expect("toml")).expect("written");
         assert_eq!(TrainConfig::read(&path).expect("read"), config());
-        std::fs::write(&path, format!("stepz = 3\n{}", config().to_toml())).expect("written");
+        std::fs::write(&path, format!("stepz = 3\n{}", config().to_toml().expect("toml"))).expect("written");
         let error = TrainConfig::read(&path).expect_err("unknown field").to_string();
         assert!(error.contains("stepz") && error.contains("config.toml"), "{error}");
     }

@@ -42,6 +42,16 @@ pub enum TrainError {
          offending batch are in {batch}. Try a lower learning_rate"
     )]
     Diverged { step: u64, what: &'static str, value: f64, batch: PathBuf },
+    #[error(
+        "the computation broke off after step {step}: {message}. The last good checkpoint is untouched{batch}. If memory ran out, \
+         set a smaller batch_size (in the reasoning stage reinforcement.micro_batch); go on with --resume"
+    )]
+    BrokeOff {
+        step: u64,
+        message: String,
+        /// Where the batch under way is, in words; empty without one.
+        batch: String,
+    },
     #[error(transparent)]
     Run(#[from] crate::runs::RunError),
     #[error(transparent)]

@@ -11,6 +11,7 @@
 //! alike. Between CUDA devices Burn moves tensors through NCCL where it is installed.
 
 use super::TrainError;
+use crate::model::device::is_cpu;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
@@ -34,20 +35,19 @@ impl Shards {
     /// A part for each of several devices; `count` parts for the CPU alone, and one for a GPU alone, whose work is
     /// queued anyway.
     pub fn new(devices: &[Device], count: usize) -> Result<Self, TrainError> {
-        let on_cpu = |device: &Device| device.clone().without_autodiff() == Device::flex();
         let places: Vec<Device> = match devices {
-            [only] if on_cpu(only) => vec![only.clone(); count.max(1)],
+            [only] if is_cpu(only) => vec![only.clone(); count.max(1)],
             _ => devices.to_vec(),
         };
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let sharing = places.iter().filter(|device| on_cpu(device)).count();
+        let sharing = places.iter().filter(|device| is_cpu(device)).count();
         let pool = |threads: usize| {
             ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
                 TrainError::Config(format!("no threads for {} parts of a batch: {error}", places.len()))
             })
         };
         let place = |(at, device): (usize, &Device)| {
-            let pool = match (on_cpu(device), at) {
+            let pool = match (is_cpu(device), at) {
                 (true, _) if sharing > 1 => Some(pool((cores / sharing).max(1))?),
                 (_, 0) => None,
                 (..) => Some(pool(1)?),
@@ -92,13 +92,13 @@ impl Shards {
         let mut results: Vec<Option<R>> = (0..parts).map(|_| None).collect();
         std::thread::scope(|scope| {
             let places = results.iter_mut().zip(contexts).zip(&self.places).enumerate();
-            let mut here = None;
+            let (mut here, mut elsewhere) = (None, Vec::new());
             for (index, ((result, context), place)) in places {
                 let (work, part) = (&work, &batch[part(index, parts, batch.len())]);
                 let task = move || *result = Some(work(context, part));
                 match &place.pool {
                     Some(pool) => {
-                        scope.spawn(move || pool.install(task));
+                        elsewhere.push(scope.spawn(move || pool.install(task)));
                     }
                     // After the others have begun.
                     None => here = Some(task),
@@ -106,6 +106,12 @@ impl Shards {
             }
             if let Some(task) = here {
                 task();
+            }
+            // With the words that a part panicked with; the scope by itself would only say that one did.
+            for part in elsewhere {
+                if let Err(said) = part.join() {
+                    std::panic::resume_unwind(said);
+                }
             }
         });
         results.into_iter().flatten().collect()
@@ -263,6 +269,20 @@ mod tests {
     }
 
     /// Two devices that know nothing of each other's tensors.
+    #[test]
+    fn a_part_that_panics_is_heard_with_its_words() {
+        let device = Device::flex();
+        let shards = Shards::new(std::slice::from_ref(&device), 3).unwrap();
+        let work = |(), part: &[i32]| assert!(part != [2], "no memory left");
+        let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            shards.run(&[1, 2, 3], vec![(); 3], work);
+        }));
+        let said = said.unwrap_err();
+        assert_eq!(said.downcast_ref::<&str>(), Some(&"no memory left"));
+        // The threads serve the next step.
+        assert_eq!(shards.run(&[1, 2, 3], vec![(); 3], |(), part| part[0]), [1, 2, 3]);
+    }
+
     #[cfg(all(feature = "remote", not(target_arch = "wasm32")))]
     #[test]
     fn a_lent_device_takes_its_part_of_a_step() {

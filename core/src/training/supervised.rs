@@ -7,7 +7,8 @@ use super::losses::{AnswerTargets, answer_length, answer_loss};
 use super::optimizer::clip_gradients;
 use super::schedule;
 use super::shards::GradientSums;
-use super::trainer::{Batches, StepDone, Trainer};
+use super::trainer::{StepDone, Trainer};
+use crate::model::device::padding_multiple;
 use crate::model::{ModelInput, Qwen2_5Vl};
 use crate::processor::Encoded;
 use crate::runs::RunDir;
@@ -16,26 +17,28 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
 impl Trainer {
+    /// `work`: a batch for each accumulation.
     pub(super) fn supervised_step(
         &mut self,
-        batches: &Batches,
+        work: &[Vec<Prepared>],
         run: &RunDir,
     ) -> Result<StepDone, TrainError> {
         let mut done = StepDone::default();
         let mut copies = Vec::new();
         let mut sums = GradientSums::new();
         let mut head_sums = GradientSums::new();
-        let micro_steps = self.config.accumulation;
-        let mut whole = Vec::new();
-        for _ in 0..micro_steps {
-            let batch = next_batch(batches)?;
-            let parts = self.gradients(&batch, micro_steps, &mut copies)?;
+        let whole = Whole {
+            answer_tokens: work.iter().flatten().map(|sample| answer_length(&sample.encoded)).sum(),
+            dense: DenseCounts::of(work.iter().flatten().filter_map(|sample| sample.labels.as_ref())),
+            captions: self.step as f64 >= self.config.foundation.captions_after * self.config.steps as f64,
+        };
+        for batch in work {
+            let parts = self.gradients(batch, &whole, &mut copies)?;
             let value = parts.iter().map(|part| part.loss).sum::<f64>();
             if !value.is_finite() {
-                return Err(self.diverged("loss", value, &batch, run));
+                return Err(self.diverged("loss", value, batch.iter().map(|sample| &sample.encoded), run));
             }
-            done.count(&batch);
-            whole.extend(batch);
+            done.count(batch);
             for part in parts {
                 done.add(part.loss, part.terms);
                 if let (Some(heads), Some(gradients)) = (&self.heads, part.of_heads) {
@@ -47,7 +50,8 @@ impl Trainer {
         // The optimizer writes into weights that nobody else holds.
         drop(copies);
         if !self.update(&mut done, sums.total(&self.model)) {
-            return Err(self.diverged("gradient's norm", done.gradient_norm, &whole, run));
+            let all = work.iter().flatten().map(|sample| &sample.encoded);
+            return Err(self.diverged("gradient's norm", done.gradient_norm, all, run));
         }
         if let Some(heads) = self.heads.take() {
             let gradients = head_sums.total(&heads);
@@ -76,30 +80,23 @@ impl Trainer {
         true
     }
 
-    /// Losses and gradients of a batch, part by part; their sums are those of the whole, divided by
-    /// `micro_steps`. `copies` are those of the model that the step has made already.
+    /// Losses and gradients of a batch, part by part; over all batches of a step they add up to those of the whole. `copies`
+    /// are those of the model that the step has made already.
     fn gradients(
         &self,
         batch: &[Prepared],
-        micro_steps: usize,
+        whole: &Whole,
         copies: &mut Vec<Replica>,
     ) -> Result<Vec<PartDone>, TrainError> {
-        let whole = Whole {
-            answer_tokens: batch.iter().map(|sample| answer_length(&sample.encoded)).sum(),
-            dense: DenseCounts::of(batch.iter().filter_map(|sample| sample.labels.as_ref())),
-            captions: self.step as f64 >= self.config.foundation.captions_after * self.config.steps as f64,
-        };
         let text = whole.captions || self.heads.is_none();
         let copies = self.shards.contexts(batch.len(), copies, |at, device| self.replica(at, device, text));
         let parts = self.shards.run(batch, copies, |copy, part| {
-            let (loss, terms) = self.loss(&copy, part, &whole)?;
-            let loss = loss.div_scalar(micro_steps as f64);
+            let (loss, terms) = self.loss(&copy, part, whole)?;
             let value = f64::from(loss.clone().into_scalar::<f32>());
             let mut gradients = loss.backward();
             let of_heads =
                 copy.heads.as_ref().map(|heads| GradientsParams::from_module(&mut gradients, heads));
             let of_model = GradientsParams::from_grads(gradients, &copy.model);
-            let terms = terms.into_iter().map(|(name, value)| (name, value / micro_steps as f64)).collect();
             Ok(PartDone { device: copy.device, loss: value, terms, of_model, of_heads })
         });
         parts.into_iter().collect()
@@ -133,8 +130,8 @@ impl Trainer {
         let images: Vec<_> = encoded.iter().flat_map(|sample| &sample.images).collect();
         let image_tokens = model.encode_images(&images)?;
         let answer = || -> Result<Tensor<1>, TrainError> {
-            let input =
-                ModelInput::batch(&encoded, model.config(), device)?.with_images(image_tokens.clone());
+            let input = ModelInput::padded(&encoded, model.config(), device, padding_multiple(device))?
+                .with_images(image_tokens.clone());
             let targets = AnswerTargets::new(&encoded, input.token_ids.dims()[1]);
             Ok(answer_loss(model, &input, &targets, whole.answer_tokens, device))
         };
@@ -160,12 +157,8 @@ impl Trainer {
     }
 }
 
-/// The next batch of the run.
-pub(super) fn next_batch(batches: &Batches) -> Result<Vec<Prepared>, TrainError> {
-    batches.recv().map_err(|_| TrainError::Data("the thread that prepares batches ended early".into()))?
-}
-
-/// What the losses of a batch are means over, and what they are made of.
+/// What the losses of a step are means over, and what they are made of. Over all of its batches: a token weighs the same
+/// whichever batch it is in.
 struct Whole {
     answer_tokens: usize,
     dense: DenseCounts,

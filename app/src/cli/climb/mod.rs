@@ -15,8 +15,8 @@ use examine::Examiner;
 use report::{Headroom, Report};
 use spatial_ladder::questions::{BuildRequest, Preset as DataPreset, QuestionConfig, SourceSpec, build};
 use spatial_ladder::runs::{Event, RunDir, read_events};
-use spatial_ladder::samples::Dataset;
 use spatial_ladder::samples::files::write_atomic;
+use spatial_ladder::samples::{Dataset, DatasetInfo};
 use spatial_ladder::training::{Outcome, Preset, Stage, TrainConfig, train};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -218,12 +218,24 @@ fn hold(path: &Path, stop: &AtomicBool) -> anyhow::Result<File> {
 
 fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -> anyhow::Result<()> {
     let _held = hold(out, stop)?;
-    if Dataset::open(out).is_ok() {
+    let config = QuestionConfig::preset(preset);
+    if let Ok(found) = Dataset::open(out) {
+        let source = format!("rooms:{rooms}");
+        let same = |info: &DatasetInfo| {
+            let built = serde_json::from_value::<QuestionConfig>(info.config.clone());
+            info.source == source && built.is_ok_and(|built| built == config)
+        };
+        let other = found.info.filter(|info| !same(info));
+        anyhow::ensure!(
+            other.is_none(),
+            "{} holds another data set than this climb makes ({source}, preset {}): choose another --out, or remove the folder",
+            out.display(),
+            preset.name(),
+        );
         eprintln!("{} is there already and is used as it is", out.display());
         return Ok(());
     }
     let progress = bar("rooms", rooms as u64);
-    let config = QuestionConfig::preset(preset);
     let request = BuildRequest {
         source: &SourceSpec::Rooms(rooms),
         out,
@@ -252,7 +264,15 @@ fn train_in(mut config: TrainConfig, root: &Path, device: &str, stop: &AtomicBoo
     let events = read_events(&run.events_path())?;
     if !events.is_empty() {
         // As it was begun, so that it ends as if it had never been stopped.
-        config = TrainConfig::read(&run.config_path())?;
+        let begun = TrainConfig::read(&run.config_path())?;
+        let others = config.differences(&begun)?;
+        anyhow::ensure!(
+            others.is_empty(),
+            "{} was begun with other settings than these ({}): choose another --out, or remove the folder",
+            run.root().display(),
+            others.join("; "),
+        );
+        config = begun;
     }
     device.clone_into(&mut config.device);
     if events.iter().any(|event| matches!(event.event, Event::Finished { .. })) {

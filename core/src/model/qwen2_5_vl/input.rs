@@ -34,7 +34,18 @@ impl ModelInput {
         config: &Qwen2_5VlConfig,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let width = encoded.iter().map(|row| row.token_ids.len()).max().unwrap_or(0);
+        Self::padded(encoded, config, device, 1)
+    }
+
+    /// As [`Self::batch`], padded further to a multiple of `multiple` tokens (see `device::padding_multiple`).
+    pub fn padded(
+        encoded: &[&Encoded],
+        config: &Qwen2_5VlConfig,
+        device: &Device,
+        multiple: usize,
+    ) -> Result<Self, ModelError> {
+        let longest = encoded.iter().map(|row| row.token_ids.len()).max().unwrap_or(0);
+        let width = longest.next_multiple_of(multiple.max(1));
         if encoded.iter().any(|row| row.token_ids.is_empty()) || width == 0 {
             return Err(ModelError::Input("there is nothing to read: an empty sequence".into()));
         }
@@ -97,9 +108,11 @@ impl ModelInput {
         self
     }
 
-    /// Further tokens of text for each row of a batch in a cache, from the position where each goes on; padded on the right.
-    pub fn next_tokens(rows: &[&[u32]], positions: &[usize], device: &Device) -> Self {
-        let (batch, width) = (rows.len(), rows.iter().map(|row| row.len()).max().unwrap_or(0));
+    /// Further tokens of text for each row of a batch in a cache, from the position where each goes on; padded on the right, to a
+    /// multiple of `multiple` tokens.
+    pub fn next_tokens(rows: &[&[u32]], positions: &[usize], multiple: usize, device: &Device) -> Self {
+        let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0);
+        let (batch, width) = (rows.len(), longest.next_multiple_of(multiple.max(1)));
         // Nothing looks at what stands in for padding.
         let ids: Vec<i64> = rows
             .iter()

@@ -6,6 +6,7 @@
 use super::layers::PackedWeight;
 use super::safetensors::Files;
 use crate::model::ModelError;
+use crate::model::device::is_cpu;
 use crate::model::device::is_cuda;
 use crate::model::quantization::dequantize;
 use burn::module::{Param, ParamId};
@@ -167,10 +168,6 @@ impl<'a> Weights<'a> {
             _ => Ok(()),
         }
     }
-}
-
-fn is_cpu(device: &Device) -> bool {
-    device.clone().without_autodiff() == Device::flex()
 }
 
 /// The number type that matrices stored in 16 bits keep on a device: bfloat16 where it multiplies them (the CPU, CUDA),

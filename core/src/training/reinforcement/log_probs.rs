@@ -1,5 +1,6 @@
 //! The log-probabilities of completions: what the update differentiates, and what the rollout must have seen.
 
+use crate::model::device::padding_multiple;
 use crate::model::{KvCache, ModelError, ModelInput, Qwen2_5Vl, fused};
 use crate::processor::Encoded;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -31,7 +32,8 @@ pub fn completion_log_probs(
     }
 
     let read: Vec<&Encoded> = prompts.iter().collect();
-    let mut input = ModelInput::batch(&read, model.config(), device)?;
+    let multiple = padding_multiple(device);
+    let mut input = ModelInput::padded(&read, model.config(), device, multiple)?;
     let images: Vec<_> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
     if !images.is_empty() {
         let tokens = model.encode_images(&images)?;
@@ -49,21 +51,20 @@ pub fn completion_log_probs(
     // What predicts a completion's last token is the one before it.
     let given: Vec<&[u32]> =
         completions.iter().map(|tokens| &tokens[..tokens.len().saturating_sub(1)]).collect();
-    let width = given.iter().map(|tokens| tokens.len()).max().unwrap_or(0);
     let mut states = first.reshape([rollouts.len(), 1, size]);
-    if width > 0 {
-        cache.reserve(prompt_width + width);
+    if given.iter().any(|tokens| !tokens.is_empty()) {
         cache.keep_rows(&readings);
         let positions: Vec<usize> = readings.iter().map(|reading| input.next_positions[*reading]).collect();
-        let further = ModelInput::next_tokens(&given, &positions, device);
+        let further = ModelInput::next_tokens(&given, &positions, multiple, device);
+        cache.reserve(prompt_width + further.token_ids.dims()[1]);
         states = Tensor::cat(vec![states, model.hidden(&further, Some(&mut cache))], 1);
     }
+    let width = states.dims()[1];
     let places = completions
         .iter()
         .enumerate()
-        .flat_map(|(index, tokens)| (0..tokens.len()).map(move |at| (index * (width + 1) + at) as i64));
-    let states =
-        states.reshape([rollouts.len() * (width + 1), size]).select(0, row(places.collect(), device));
+        .flat_map(|(index, tokens)| (0..tokens.len()).map(move |at| (index * width + at) as i64));
+    let states = states.reshape([rollouts.len() * width, size]).select(0, row(places.collect(), device));
     let targets = completions.concat().into_iter().map(i64::from).collect();
     Ok(fused::cross_entropy(model.logits(states), row(targets, device)).neg())
 }

@@ -17,8 +17,8 @@ use super::config::LossNormalization;
 use super::evaluation::kind;
 use super::rewards::Rewards;
 use super::shards::{GradientSums, part};
-use super::supervised::{Replica, next_batch};
-use super::trainer::{Batches, StepDone, Trainer, write_lines};
+use super::supervised::Replica;
+use super::trainer::{StepDone, Trainer, write_lines};
 use crate::answering::{Generation, GenerationOptions, generate_blocking};
 use crate::model::{ModelError, Qwen2_5Vl};
 use crate::processor::Encoded;
@@ -49,20 +49,19 @@ struct RolloutRow {
 }
 
 impl Trainer {
+    /// `work`: a batch of prompts for each accumulation.
     pub(super) fn reinforced_step(
         &mut self,
-        batches: &Batches,
+        work: &[Vec<Prepared>],
         run: &RunDir,
     ) -> Result<StepDone, TrainError> {
         let mut done = StepDone::default();
         let mut rollouts = Vec::new();
         let mut summary = Summary::default();
         let mut rows = Vec::new();
-        for part in 0..self.config.accumulation {
-            let batch = next_batch(batches)?;
-            let number = self.step * self.config.accumulation as u64 + part as u64;
-            let found = self.roll_out(&batch, &self.sampling(number))?;
-            for (group, prompt) in found.chunks(self.config.reinforcement.group).zip(&batch) {
+        for (batch, number) in work.iter().zip(self.step * work.len() as u64..) {
+            let found = self.roll_out(batch, &self.sampling(number))?;
+            for (group, prompt) in found.chunks(self.config.reinforcement.group).zip(batch) {
                 let Some(question) = &prompt.question else { continue };
                 summary.add(group, question);
                 rows.extend(group.iter().map(|rollout| self.row(rollout, question)));
@@ -111,19 +110,13 @@ impl Trainer {
             }
             // The optimizer writes into weights that nobody else holds.
             drop(copies);
+            let offending = || kept.iter().map(|rollout| &rollout.encoded);
+            if !loss.is_finite() {
+                return Err(self.diverged("loss", loss, offending(), run));
+            }
             // A step from which nothing can be learned leaves the model as it is.
-            let moved =
-                !loss.is_finite() || kept.is_empty() || self.update(done, gradients.total(&self.model));
-            if !loss.is_finite() || !moved {
-                let offending = |rollout: &Rollout| Prepared {
-                    encoded: rollout.encoded.clone(),
-                    labels: None,
-                    question: None,
-                };
-                let offending: Vec<Prepared> = kept.iter().map(offending).collect();
-                let (what, value) =
-                    if moved { ("loss", loss) } else { ("gradient's norm", done.gradient_norm) };
-                return Err(self.diverged(what, value, &offending, run));
+            if !kept.is_empty() && !self.update(done, gradients.total(&self.model)) {
+                return Err(self.diverged("gradient's norm", done.gradient_norm, offending(), run));
             }
             if update == 0 {
                 done.loss = loss;
@@ -206,14 +199,14 @@ impl Trainer {
         let mut weighed = Vec::with_capacity(kept.len());
         for chunk in kept.chunks(config.micro_batch) {
             let reference = match &self.reference {
-                Some(model) if config.kl > 0.0 => {
+                Some(model) => {
                     let encoded: Vec<&Encoded> = chunk.iter().map(|rollout| &rollout.encoded).collect();
                     let device = self.device.clone().inner();
                     let found =
                         completion_log_probs(model, &encoded, self.config.faults.blind_videos, &device)?;
                     split(&found.into_data().iter::<f32>().collect::<Vec<_>>(), chunk)
                 }
-                _ => chunk.iter().map(|rollout| rollout.sampled.clone()).collect(),
+                None => chunk.iter().map(|rollout| rollout.sampled.clone()).collect(),
             };
             weighed.extend(chunk.iter().zip(reference).map(|(rollout, reference)| {
                 let length = rollout.sampled.len().max(1) as f64;

@@ -5,7 +5,7 @@ use super::super::batches::{DenseLabels, Prepared};
 use super::super::config::Stage;
 use super::super::evaluation::{Evaluator, Task};
 use super::super::foundation::DenseScore;
-use super::{Journal, Trainer, write_lines};
+use super::{Journal, Trainer, recover, write_lines};
 use crate::processor::Processor;
 use crate::runs::{Event, RunDir};
 use burn::module::Module as _;
@@ -55,18 +55,19 @@ impl Trainer {
         let rows = &self.dataset.validation.foundation;
         let count = count.min(rows.len());
         let encoder = self.encoder();
-        (0..count).map(|i| encoder.prepare_foundation(&rows[i * rows.len() / count], None)).collect()
+        (0..count).map(|i| encoder.prepare_foundation(&[&rows[i * rows.len() / count]], None)).collect()
     }
 
+    /// Whether it came to its end: a stop cuts it short, and then nothing is written.
     pub(super) fn evaluate(
         &self,
         evaluator: &HeldOut<'_>,
         run: &RunDir,
         stop: &AtomicBool,
         journal: &mut Journal<'_>,
-    ) -> Result<(), TrainError> {
+    ) -> Result<bool, TrainError> {
         if evaluator.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let since = Instant::now();
         let stop_now = AtomicBool::new(false);
@@ -75,7 +76,7 @@ impl Trainer {
         let (event, headline) = match evaluator {
             HeldOut::Questions(questions) => {
                 let Some(evaluation) = questions.run(&self.answering(), &stop_now, watch_stop)? else {
-                    return Ok(());
+                    return Ok(false);
                 };
                 write_lines(
                     &run.samples_dir().join(format!("step_{:06}.jsonl", self.step)),
@@ -100,7 +101,7 @@ impl Trainer {
                 (event, evaluation.headline())
             }
             HeldOut::Pictures(pictures) => {
-                let Some(heads) = &self.heads else { return Ok(()) };
+                let Some(heads) = &self.heads else { return Ok(true) };
                 let (model, heads) = (self.model.valid(), heads.valid());
                 let mut score = DenseScore::default();
                 for part in pictures.chunks(self.config.batch_size) {
@@ -110,7 +111,7 @@ impl Trainer {
                     score.add(part.len(), heads.predict(&tokens), &DenseLabels::concat(labels));
                     watch_stop(score.pictures);
                     if stop_now.load(Ordering::Relaxed) {
-                        return Ok(());
+                        return Ok(false);
                     }
                 }
                 let event = Event::Evaluation {
@@ -128,12 +129,14 @@ impl Trainer {
             }
         };
         self.keep_if_best(headline, run)?;
-        journal.write(event)
+        journal.write(event)?;
+        Ok(true)
     }
 
     /// Keeps the model with the highest score of all evaluations of the run in `checkpoints/best`.
     fn keep_if_best(&self, score: f64, run: &RunDir) -> Result<(), TrainError> {
         let (dir, step) = (run.checkpoints_dir().join("best"), self.step);
+        recover(&dir)?;
         // A resumed run repeats what came after its checkpoint, and must find what it found the first time.
         let held = std::fs::read_to_string(dir.join(BEST)).ok();
         let held: Option<Best> = held.and_then(|text| serde_json::from_str(&text).ok());

@@ -15,7 +15,7 @@ use super::{TrainConfig, TrainError, checkpoints};
 use crate::model::qwen2_5_vl::safetensors::write_safetensors;
 use crate::model::qwen2_5_vl::weights::Weights;
 use crate::model::{Precision, Qwen2_5Vl, device};
-use crate::processor::Processor;
+use crate::processor::{Encoded, Processor};
 use crate::runs::{Event, EventLog, RunDir, RunError, ScalarFiles, Timed};
 use crate::samples::Dataset;
 use crate::samples::files::{PartialDir, write_atomic};
@@ -57,23 +57,42 @@ pub fn train(
     }
     let (checkpoint, damaged) =
         if resume { checkpoints::newest(&run.checkpoints_dir()) } else { (None, Vec::new()) };
-    write_atomic(&run.config_path(), config.to_toml().as_bytes())?;
+    write_atomic(&run.config_path(), config.to_toml()?.as_bytes())?;
     EventLog::rewind(&run.events_path(), checkpoint.as_ref().map_or(0, |found| found.0))?;
-    let scalars = ScalarFiles::create(run.root(), &crate::runs::read_events(&run.events_path())?)?;
+    let logged = crate::runs::read_events(&run.events_path())?;
+    let examined = logged.iter().any(|timed| match timed.event {
+        Event::Evaluation { step, .. } => checkpoint.as_ref().is_some_and(|found| found.0 == step),
+        _ => false,
+    });
+    let scalars = ScalarFiles::create(run.root(), &logged)?;
     let mut journal = Journal { log: EventLog::append(&run.events_path())?, scalars, watch };
     for error in damaged {
         journal.write(Event::Warning { message: error.to_string() })?;
     }
-    let mut step = 0;
-    let result = Trainer::new(&config, checkpoint, &mut journal).and_then(|mut trainer| {
-        let outcome = trainer.run(run, stop, &mut journal);
-        step = trainer.step;
-        outcome
-    });
+    let mut step = checkpoint.as_ref().map_or(0, |found| found.0);
+    let broke_off = |message| TrainError::BrokeOff { step, message, batch: String::new() };
+    let result = unless_it_panics(|| Trainer::new(&config, checkpoint, &mut journal))
+        .unwrap_or_else(|message| Err(broke_off(message)))
+        .and_then(|mut trainer| {
+            let outcome = unless_it_panics(|| trainer.run(run, examined, stop, &mut journal))
+                .unwrap_or_else(|message| Err(trainer.broke_off(message, run)));
+            step = trainer.step;
+            outcome
+        });
     if let Err(error) = &result {
         journal.write(Event::Failed { step, message: error.to_string() })?;
     }
     result
+}
+
+/// What `work` returns, or what it said as it panicked. Burn has no other way to tell that a device is lost or has no memory
+/// left: only some of its calls return errors, and not where memory runs out.
+fn unless_it_panics<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    // What was half done is not used again: a run goes on from its checkpoint.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|said| {
+        let text = said.downcast_ref::<String>().map(String::as_str).or(said.downcast_ref::<&str>().copied());
+        text.unwrap_or("it did not say why").replace('\n', " ")
+    })
 }
 
 /// Writes events to the log and passes them on.
@@ -110,10 +129,12 @@ pub struct Trainer {
     dataset: Arc<Dataset>,
     categories: Arc<Vec<String>>,
     conversations: Arc<Vec<Conversation>>,
+    /// What the step under way learns from: a batch for each accumulation.
+    under_way: Arc<Vec<Vec<Prepared>>>,
 }
 
 /// The batches of a run, in order.
-pub type Batches = std::sync::mpsc::Receiver<Result<Vec<Prepared>, TrainError>>;
+type Batches = std::sync::mpsc::Receiver<Result<Vec<Prepared>, TrainError>>;
 
 impl Trainer {
     fn new(
@@ -212,6 +233,7 @@ impl Trainer {
             heads,
             step: 0,
             dataset: Arc::new(dataset),
+            under_way: Arc::default(),
         })
     }
 
@@ -284,10 +306,8 @@ impl Trainer {
     /// Puts the model into a folder, adapters added into it, in place of what the folder held, which stays until the new
     /// one is whole. `note`, if any, is a file beside it: name, contents.
     fn write_model(&self, path: &Path, note: Option<(&str, &str)>) -> Result<(), TrainError> {
-        let (mut fresh, mut old) = (path.as_os_str().to_owned(), path.as_os_str().to_owned());
-        fresh.push(".new");
-        old.push(".old");
-        let [fresh, old] = [PathBuf::from(fresh), PathBuf::from(old)];
+        recover(path)?;
+        let [fresh, old] = beside(path);
         for leftover in [&fresh, &old] {
             if leftover.exists() {
                 std::fs::remove_dir_all(leftover).map_err(TrainError::io(leftover))?;
@@ -310,32 +330,36 @@ impl Trainer {
         Ok(())
     }
 
+    /// Steps until the end or until it is to stop. `examined`: whether the evaluation that may be due where it begins is in the
+    /// log already; one that was stopped is not.
     fn run(
         &mut self,
         run: &RunDir,
+        examined: bool,
         stop: &AtomicBool,
         journal: &mut Journal<'_>,
     ) -> Result<Outcome, TrainError> {
         let processor = self.processor.clone();
         let evaluator = self.held_out(&processor)?;
-        if self.step == 0 {
-            self.evaluate(&evaluator, run, stop, journal)?;
+        let due = !examined && (self.step == 0 || self.evaluation_is_due());
+        if due && !self.evaluate(&evaluator, run, stop, journal)? {
+            return self.stopped(self.step, run, journal);
         }
         let batches = batches::spawn(self.encoder(), self.step);
         let mut pace = Pace::new(self.config.steps, self.config.evaluate_every, !evaluator.is_empty());
         let mut saved = self.step;
         while self.step < self.config.steps {
             if stop.load(Ordering::Relaxed) || run.stop_requested() {
-                if saved < self.step {
-                    self.save_checkpoint(run, journal)?;
-                }
-                journal.write(Event::Stopped { step: self.step })?;
-                return Ok(Outcome::Stopped);
+                return self.stopped(saved, run, journal);
             }
+            let work =
+                (0..self.config.accumulation).map(|_| next_batch(&batches)).collect::<Result<_, _>>()?;
+            self.under_way = Arc::new(work);
             let done = match self.config.stage {
-                Stage::Reasoning => self.reinforced_step(&batches, run)?,
-                _ => self.supervised_step(&batches, run)?,
+                Stage::Reasoning => self.reinforced_step(&self.under_way.clone(), run)?,
+                _ => self.supervised_step(&self.under_way.clone(), run)?,
             };
+            self.under_way = Arc::default();
             pace.step_done(done.samples, done.tokens);
             journal.write(Event::Step {
                 step: self.step,
@@ -348,11 +372,11 @@ impl Trainer {
                 parts: done.parts,
             })?;
             let last = self.step == self.config.steps;
-            if self.config.evaluate_every > 0
-                && (last || self.step.is_multiple_of(self.config.evaluate_every))
-            {
+            if self.evaluation_is_due() {
                 let since = Instant::now();
-                self.evaluate(&evaluator, run, stop, journal)?;
+                if !self.evaluate(&evaluator, run, stop, journal)? {
+                    return self.stopped(saved, run, journal);
+                }
                 pace.evaluation_took(since.elapsed());
             }
             // After the evaluation, which a run that goes on from this checkpoint would not make up for.
@@ -370,22 +394,82 @@ impl Trainer {
         Ok(Outcome::Finished)
     }
 
+    /// Ends the run for now, with a checkpoint if its last is of before this step.
+    fn stopped(&self, saved: u64, run: &RunDir, journal: &mut Journal<'_>) -> Result<Outcome, TrainError> {
+        if saved < self.step {
+            self.save_checkpoint(run, journal)?;
+        }
+        journal.write(Event::Stopped { step: self.step })?;
+        Ok(Outcome::Stopped)
+    }
+
+    /// Whether the last step was one after which the model is examined.
+    fn evaluation_is_due(&self) -> bool {
+        let every = self.config.evaluate_every;
+        every > 0 && (self.step == self.config.steps || self.step.is_multiple_of(every))
+    }
+
     /// The error that ends a run whose loss or gradient is no number any more, with the batch written down.
-    pub(super) fn diverged(
+    pub(super) fn diverged<'a>(
         &self,
         what: &'static str,
         value: f64,
-        batch: &[Prepared],
+        batch: impl Iterator<Item = &'a Encoded>,
         run: &RunDir,
     ) -> TrainError {
-        let path = run.samples_dir().join(format!("diverged_step_{:06}.txt", self.step + 1));
-        let texts: Vec<String> =
-            batch.iter().map(|sample| self.processor.decode(&sample.encoded.token_ids)).collect();
-        match write_atomic(&path, texts.join("\n\n").as_bytes()) {
-            Ok(()) => TrainError::Diverged { step: self.step + 1, what, value, batch: path },
-            Err(error) => error.into(),
+        match self.write_down("diverged", batch, run) {
+            Ok(batch) => TrainError::Diverged { step: self.step + 1, what, value, batch },
+            Err(error) => error,
         }
     }
+
+    /// The error that ends a run whose device failed, with the batch under way written down.
+    fn broke_off(&self, message: String, run: &RunDir) -> TrainError {
+        let samples = self.under_way.iter().flatten().map(|sample| &sample.encoded);
+        let batch = match self.under_way.is_empty() {
+            true => String::new(),
+            false => match self.write_down("broke_off", samples, run) {
+                Ok(path) => format!("; the questions of the batch under way are in {}", path.display()),
+                Err(error) => format!("; the batch under way could not be written down: {error}"),
+            },
+        };
+        TrainError::BrokeOff { step: self.step, message, batch }
+    }
+
+    /// Writes down the texts of a batch of the next step.
+    fn write_down<'a>(
+        &self,
+        why: &str,
+        batch: impl Iterator<Item = &'a Encoded>,
+        run: &RunDir,
+    ) -> Result<PathBuf, TrainError> {
+        let path = run.samples_dir().join(format!("{why}_step_{:06}.txt", self.step + 1));
+        let texts: Vec<String> = batch.map(|encoded| self.processor.decode(&encoded.token_ids)).collect();
+        write_atomic(&path, texts.join("\n\n").as_bytes())?;
+        Ok(path)
+    }
+}
+
+/// Where a model is that is about to take the place of the one in `path`, and the one whose place was taken.
+fn beside(path: &Path) -> [PathBuf; 2] {
+    [".new", ".old"].map(|ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        name.into()
+    })
+}
+
+/// Gives `path` the model that was to be there when a run was killed between taking one away and naming the next.
+pub fn recover(path: &Path) -> Result<(), TrainError> {
+    match beside(path).into_iter().find(|model| model.exists()).filter(|_| !path.exists()) {
+        Some(model) => std::fs::rename(&model, path).map_err(TrainError::io(path)),
+        None => Ok(()),
+    }
+}
+
+/// The next batch of the run.
+fn next_batch(batches: &Batches) -> Result<Vec<Prepared>, TrainError> {
+    batches.recv().map_err(|_| TrainError::Data("the thread that prepares batches ended early".into()))?
 }
 
 /// One JSON object a line, all at once: the window reads what is there while the run goes on.

@@ -130,11 +130,12 @@ pub fn models(
         model.model = model.model.no_grad();
         model.lm_head = model.lm_head.no_grad();
     }
-    let reference = match (config.stage, config.lora.rank) {
-        (Stage::Reasoning, 0) => Some(start(&device.clone().inner())?),
+    let reference = match config.lora.rank {
+        // Nothing holds the model back, and its memory is saved.
+        _ if config.stage != Stage::Reasoning || config.reinforcement.kl == 0.0 => None,
+        0 => Some(start(&device.clone().inner())?),
         // The same weights, the adapters off.
-        (Stage::Reasoning, _) => Some(model.valid().without_lora()),
-        _ => None,
+        _ => Some(model.valid().without_lora()),
     };
     Ok((model, reference))
 }
