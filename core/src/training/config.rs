@@ -356,7 +356,7 @@ impl TrainConfig {
                 // Of a model that has seen few words the unlikely ones are slips of the pen, several in a thought: what a
                 // thought earns would be decided by them.
                 top_p: if tiny && !published { 0.9 } else { 1.0 },
-                max_new_tokens: if tiny { 448 } else { 1024 },
+                max_new_tokens: if tiny { 512 } else { 1024 },
                 updates_per_rollout: 1,
                 clip: 0.2,
                 kl: 0.01,
