@@ -1,118 +1,85 @@
 //! The captions of the foundation stage.
 
-use super::{DataType, FoundationObject, FoundationSample};
+use super::{FoundationObject, FoundationSample};
 use crate::scenes::Dice;
 
 /// A caption names at most this many objects: enough for a furnished room, and short enough for a tiny
 /// model's context.
 pub const CAPTION_OBJECTS: usize = 6;
 
-/// A picture that a caption speaks of.
-#[derive(Debug, Clone, Copy)]
-pub struct Captioned<'a> {
-    /// Boxes in pixels of the stored image.
-    pub objects: &'a [FoundationObject],
-    /// Width and height of the stored image, pixels.
-    pub stored: (u32, u32),
-    /// Width and height of the image as the reader sees it, pixels.
-    pub resized: (u32, u32),
-}
-
 impl FoundationSample {
-    /// The picture, resized to `resized` pixels, as [`caption`] takes it.
-    pub fn captioned(&self, resized: (u32, u32)) -> Captioned<'_> {
-        Captioned { objects: &self.objects, stored: (self.width, self.height), resized }
+    /// A caption with its boxes as they are in this image resized to `(width, height)`:
+    /// `In the picture: a chair at (120, 64, 180, 130), left, 2.1 m away; an oven at (300, 80, 340, 128), right, 4.0 m
+    /// away.`
+    ///
+    /// The largest objects from left to right; with `dice`, some of those that can be told apart by their
+    /// names, in any order, so that each name is a task of its own: find this thing. Half of those captions
+    /// name everything first, `a chair, an oven at (120, 64, 180, 130), (300, 80, 340, 128)`, so that
+    /// the model also learns to come back to what was named before.
+    pub fn caption_for(&self, resized: (u32, u32), dice: Option<&mut Dice>) -> String {
+        caption(&self.objects, (self.width, self.height), resized, dice)
     }
 }
 
-/// What is in pictures and where, with boxes as they are in the resized images:
-/// `In the picture: a chair at (120, 64, 180, 130), left, 2.1 m away; an oven at (300, 80, 340, 128), right, 4.0 m
-/// away.` Of several pictures, which thoughts call views or frames: `In the views: a chair in view 3 at (…), …`.
-///
-/// The largest objects from left to right, picture by picture; with `dice`, some of those that can be told apart by
-/// their names, in any order, so that each name is a task of its own: find this thing. Half of those captions
-/// name everything first, `a chair, an oven at (120, 64, 180, 130), (300, 80, 340, 128)`, so that
-/// the model also learns to come back to what was named before.
-pub fn caption(pictures: &[Captioned<'_>], data_type: DataType, dice: Option<&mut Dice>) -> String {
-    let objects = || {
-        pictures
-            .iter()
-            .zip(1..)
-            .flat_map(|(of, number)| of.objects.iter().map(move |it| Named { it, of, number }))
-    };
-    let most = if pictures.len() > 1 { 2 * CAPTION_OBJECTS } else { CAPTION_OBJECTS };
-    let mut named: Vec<_> = objects().collect();
-    named.sort_by_key(|object| std::cmp::Reverse(area(&object.it.bbox_2d)));
+/// As [`FoundationSample::caption_for`], for `objects` whose boxes are in pixels of an image of size `stored`.
+pub fn caption(
+    objects: &[FoundationObject],
+    stored: (u32, u32),
+    resized: (u32, u32),
+    dice: Option<&mut Dice>,
+) -> String {
+    let mut named: Vec<_> = objects.iter().collect();
+    named.sort_by_key(|object| std::cmp::Reverse(area(&object.bbox_2d)));
     let mut names_first = false;
     match dice {
         Some(dice) => {
-            named.truncate(2 * CAPTION_OBJECTS * pictures.len());
-            let once =
-                |object: &Named<'_>| objects().filter(|other| other.it.label == object.it.label).count() == 1;
-            if named.iter().any(once) {
-                named.retain(once);
+            named.truncate(2 * CAPTION_OBJECTS);
+            let once = |object: &FoundationObject| {
+                objects.iter().filter(|other| other.label == object.label).count() == 1
+            };
+            if named.iter().any(|object| once(object)) {
+                named.retain(|object| once(object));
             }
             dice.shuffle(&mut named);
             names_first = dice.chance(0.5);
-            let fewest = if names_first { 1 } else { most as u32 };
-            named.truncate(dice.count(fewest, most as u32) as usize);
+            let fewest = if names_first { 1 } else { CAPTION_OBJECTS as u32 };
+            named.truncate(dice.count(fewest, CAPTION_OBJECTS as u32) as usize);
         }
         None => {
-            named.truncate(most);
-            named.sort_by_key(|object| {
-                (object.number, object.it.bbox_2d[0] + object.it.bbox_2d[2], object.it.instance)
-            });
+            named.truncate(CAPTION_OBJECTS);
+            named.sort_by_key(|object| (object.bbox_2d[0] + object.bbox_2d[2], object.instance));
         }
     }
-    let word = match data_type {
-        DataType::SingleImage => "picture",
-        DataType::MultiView => "view",
-        DataType::Video => "frame",
-    };
-    let several = pictures.len() > 1;
-    let plural = if several { "s" } else { "" };
     if named.is_empty() {
-        return format!("In the {word}{plural}: an empty room.");
+        return "In the picture: an empty room.".to_owned();
     }
 
-    let name = |object: &Named<'_>| format!("{} {}", article(&object.it.label), object.it.label);
-    let place = |object: &Named<'_>| {
-        let Captioned { stored, resized, .. } = *object.of;
-        let [x1, y1, x2, y2] = object.it.bbox_2d;
+    let name = |object: &FoundationObject| format!("{} {}", article(&object.label), object.label);
+    let place = |object: &FoundationObject| {
+        let [x1, y1, x2, y2] = object.bbox_2d;
         let (x1, x2) = (resize(x1, stored.0, resized.0), resize(x2, stored.0, resized.0));
         let (y1, y2) = (resize(y1, stored.1, resized.1), resize(y2, stored.1, resized.1));
-        let at = format!("at ({x1}, {y1}, {x2}, {y2})");
-        if several { format!("in {word} {} {at}", object.number) } else { at }
+        format!("({x1}, {y1}, {x2}, {y2})")
     };
     if names_first {
-        let list =
-            |part: &dyn Fn(&Named<'_>) -> String| named.iter().map(part).collect::<Vec<_>>().join(", ");
-        // One "at" is enough for boxes of one picture.
-        let places = if several { list(&place) } else { format!("at {}", list(&place).replace("at ", "")) };
-        return format!("In the {word}{plural}: {} {places}.", list(&name));
+        let list = |part: &dyn Fn(&FoundationObject) -> String| {
+            named.iter().map(|object| part(object)).collect::<Vec<_>>().join(", ")
+        };
+        return format!("In the picture: {} at {}.", list(&name), list(&place));
     }
     let phrases: Vec<String> = named
         .iter()
         .map(|object| {
-            let twice_middle = object.it.bbox_2d[0] + object.it.bbox_2d[2];
-            let width = i64::from(object.of.stored.0);
+            let twice_middle = object.bbox_2d[0] + object.bbox_2d[2];
             let side = match 3 * twice_middle {
-                middle if middle < 2 * width => "left",
-                middle if middle > 4 * width => "right",
+                middle if middle < 2 * i64::from(stored.0) => "left",
+                middle if middle > 4 * i64::from(stored.0) => "right",
                 _ => "middle",
             };
-            format!("{} {}, {side}, {:.1} m away", name(object), place(object), object.it.distance_m)
+            format!("{} at {}, {side}, {:.1} m away", name(object), place(object), object.distance_m)
         })
         .collect();
-    format!("In the {word}{plural}: {}.", phrases.join("; "))
-}
-
-/// An object of a picture.
-struct Named<'a> {
-    it: &'a FoundationObject,
-    of: &'a Captioned<'a>,
-    /// The picture's, from 1.
-    number: usize,
+    format!("In the picture: {}.", phrases.join("; "))
 }
 
 /// Where a pixel went when its side of `stored` pixels became `resized` pixels.
@@ -138,48 +105,19 @@ mod tests {
         FoundationObject { instance: 1, label: label.to_owned(), bbox_2d, distance_m }
     }
 
-    fn square(objects: &[FoundationObject]) -> Captioned<'_> {
-        Captioned { objects, stored: (64, 64), resized: (64, 64) }
-    }
-
     #[test]
     fn names_objects_from_left_to_right_in_the_resized_frame() {
         let objects = [object("oven", [200, 40, 320, 160], 4.0), object("trash can", [0, 100, 40, 140], 1.0)];
         let expected = "In the picture: a trash can at (0, 50, 20, 70), left, 1.0 m away; \
                         an oven at (100, 20, 160, 80), right, 4.0 m away.";
-        let picture = |objects| Captioned { objects, stored: (320, 240), resized: (160, 120) };
-        let of = |pictures: &[Captioned<'_>]| caption(pictures, DataType::SingleImage, None);
-        assert_eq!(of(&[picture(&objects)]), expected);
-        assert_eq!(of(&[picture(&[])]), "In the picture: an empty room.");
-    }
-
-    #[test]
-    fn says_in_which_of_several_pictures_a_thing_is() {
-        let near = [object("oven", [200, 40, 320, 160], 4.0), object("tv", [0, 0, 8, 8], 2.0)];
-        let far = [object("tv", [0, 0, 40, 40], 3.0), object("bed", [0, 100, 40, 140], 1.0)];
-        let pictures = [near.as_slice(), &far].map(|objects| Captioned {
-            objects,
-            stored: (320, 240),
-            resized: (160, 120),
-        });
-        let all = caption(&pictures, DataType::MultiView, None);
-        assert!(all.starts_with(
-            "In the views: a tv in view 1 at (0, 0, 4, 4), left, 2.0 m away; an oven in view 1"
-        ));
-        assert!(all.ends_with("; a bed in view 2 at (0, 50, 20, 70), left, 1.0 m away."), "{all}");
-        // There are two tvs.
-        let drawn: Vec<String> =
-            (0..40).map(|seed| caption(&pictures, DataType::Video, Some(&mut Dice::new(seed, 0)))).collect();
-        assert!(drawn.iter().all(|text| !text.contains("tv")), "{drawn:?}");
-        let named =
-            "In the frames: a bed, an oven in frame 2 at (0, 50, 20, 70), in frame 1 at (100, 20, 160, 80).";
-        assert!(drawn.iter().any(|text| text == named), "{drawn:?}");
+        assert_eq!(caption(&objects, (320, 240), (160, 120), None), expected);
+        assert_eq!(caption(&[], (320, 240), (160, 120), None), "In the picture: an empty room.");
     }
 
     #[test]
     fn keeps_the_largest_objects_only() {
         let objects: Vec<_> = (1..=20).map(|i| object("box", [i, 0, 2 * i, 10], 1.0)).collect();
-        let text = caption(&[square(&objects)], DataType::SingleImage, None);
+        let text = caption(&objects, (64, 64), (64, 64), None);
         assert_eq!(text.matches("box").count(), CAPTION_OBJECTS);
         assert!(text.contains("(20, 0, 40, 10)") && !text.contains("(1, 0"), "{text}");
     }
@@ -191,7 +129,7 @@ mod tests {
             .enumerate()
             .map(|(i, label)| object(label, [i as i64, 0, i as i64 + 9, 9], 1.0))
             .collect();
-        let draw = |seed| caption(&[square(&objects)], DataType::SingleImage, Some(&mut Dice::new(seed, 0)));
+        let draw = |seed| caption(&objects, (64, 64), (64, 64), Some(&mut Dice::new(seed, 0)));
         let captions: std::collections::BTreeSet<String> = (0..40).map(draw).collect();
         assert_eq!(draw(3), draw(3));
         assert!(captions.len() > 6 && captions.iter().all(|text| !text.contains("chair")), "{captions:?}");

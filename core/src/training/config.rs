@@ -197,11 +197,6 @@ pub struct FoundationConfig {
     pub position: f64,
     /// Cross-entropy of the caption.
     pub caption: f64,
-    /// Share of the batches whose samples have several pictures each, as views or as the frames of a video, so that the model
-    /// learns to find things among them. `batch_size` counts pictures.
-    pub several: f64,
-    /// Most pictures of such a sample.
-    pub most_pictures: usize,
 }
 
 /// What a completion's loss is a mean over.
@@ -346,8 +341,6 @@ impl TrainConfig {
                 distance: 0.5,
                 position: 5.0,
                 caption: 1.0,
-                several: 0.5,
-                most_pictures: 8,
             },
             reinforcement: ReinforcementConfig {
                 group: if tiny { 8 } else { 4 },
@@ -356,7 +349,7 @@ impl TrainConfig {
                 // Of a model that has seen few words the unlikely ones are slips of the pen, several in a thought: what a
                 // thought earns would be decided by them.
                 top_p: if tiny && !published { 0.9 } else { 1.0 },
-                max_new_tokens: if tiny { 512 } else { 1024 },
+                max_new_tokens: if tiny { 448 } else { 1024 },
                 updates_per_rollout: 1,
                 clip: 0.2,
                 kl: 0.01,
@@ -430,14 +423,12 @@ impl TrainConfig {
                 return Err(TrainError::Config(format!("{field} must be above zero, not {value}")));
             }
         }
-        for (field, share, of) in [
-            ("warmup", self.warmup, "steps"),
-            ("foundation.captions_after", self.foundation.captions_after, "steps"),
-            ("foundation.several", self.foundation.several, "batches"),
-        ] {
+        for (field, share) in
+            [("warmup", self.warmup), ("foundation.captions_after", self.foundation.captions_after)]
+        {
             if !(0.0..=1.0).contains(&share) {
                 return Err(TrainError::Config(format!(
-                    "{field} is a share of the {of}, 0 to 1, not {share}"
+                    "{field} is a share of the steps, 0 to 1, not {share}"
                 )));
             }
         }
@@ -611,6 +602,18 @@ mod tests {
             let error = config.clone().set(assignment).expect_err(assignment).to_string();
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn configurations_tell_how_they_differ() {
+        let mut other = config();
+        (other.steps, other.mixture.video, other.device) = (config().steps + 1, 7.5, "cuda:1".into());
+        let expected = [
+            "mixture.video=1.0, not 7.5".to_owned(),
+            format!("steps={}, not {}", config().steps, config().steps + 1),
+        ];
+        assert_eq!(config().differences(&other).expect("told"), expected);
+        assert!(config().differences(&config()).expect("told").is_empty());
     }
 
     #[test]

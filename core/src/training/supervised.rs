@@ -1,6 +1,5 @@
 //! Supervised steps: loss, gradients, update. All stages but the reasoning stage learn so.
 
-use super::TrainError;
 use super::batches::{self, Prepared};
 use super::foundation::{DenseCounts, DenseHeads};
 use super::losses::{AnswerTargets, answer_length, answer_loss};
@@ -8,6 +7,7 @@ use super::optimizer::clip_gradients;
 use super::schedule;
 use super::shards::GradientSums;
 use super::trainer::{StepDone, Trainer};
+use super::{TrainConfig, TrainError};
 use crate::model::device::padding_multiple;
 use crate::model::{ModelInput, Qwen2_5Vl};
 use crate::processor::Encoded;
@@ -61,18 +61,17 @@ impl Trainer {
         Ok(done)
     }
 
+    /// That of the step under way.
+    pub(super) fn learning_rate(&self) -> f64 {
+        let TrainConfig { learning_rate, warmup, decay, steps, .. } = self.config;
+        schedule::learning_rate(learning_rate, warmup, decay, self.step, steps)
+    }
+
     /// Clips the gradients and moves the model; whether there was a finite gradient. Any other leaves the model as it is.
     #[must_use]
     pub(super) fn update(&mut self, done: &mut StepDone, mut gradients: GradientsParams) -> bool {
-        let config = &self.config;
-        done.learning_rate = schedule::learning_rate(
-            config.learning_rate,
-            config.warmup,
-            config.decay,
-            self.step,
-            config.steps,
-        );
-        done.gradient_norm = clip_gradients(&self.model, &mut gradients, config.max_gradient_norm);
+        done.learning_rate = self.learning_rate();
+        done.gradient_norm = clip_gradients(&self.model, &mut gradients, self.config.max_gradient_norm);
         if !done.gradient_norm.is_finite() {
             return false;
         }

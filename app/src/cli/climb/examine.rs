@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 /// Longest thought of an examination, in tokens of the tiny model.
-const THOUGHT_TOKENS: usize = 512;
+const THOUGHT_TOKENS: usize = 448;
 
 /// The questions that every stage of a climb is examined with.
 pub struct Examiner<'a> {

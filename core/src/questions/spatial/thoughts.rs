@@ -113,57 +113,30 @@ impl<'a> Telling<'a> {
         self.showing.config.spatial.boxes_in_thoughts
     }
 
-    fn shows_clearly(&self, view: usize, object: &Object) -> bool {
-        let seen = self.showing.sights.observation(self.cameras[view], object.id);
-        seen.is_some_and(|seen| seen.is_clear(self.showing.config))
-    }
-
     /// For each object the picture, by its place, that a thought speaks of; `None` where no picture has a pixel of it. The
-    /// first object and as many others as possible are seen in the same one, so that where they are can be compared. Of equal
-    /// ones it is the first, which somebody who has gone through the pictures can tell.
+    /// first object and as many others as possible are seen in the same one, so that where they are can be compared.
     fn views(&self, objects: &[&Object]) -> Vec<Option<usize>> {
-        let all = 0..self.cameras.len();
-        let shown = |view: usize| objects.iter().filter(|object| self.shows_clearly(view, object)).count();
-        let shared = all
-            .clone()
-            .filter(|&view| objects.first().is_some_and(|first| self.shows_clearly(view, first)))
-            .max_by_key(|&view| (shown(view), std::cmp::Reverse(view)));
-        let pixels = |view: usize, object: &Object| {
-            let seen = self.showing.sights.observation(self.cameras[view], object.id);
-            seen.map(|seen| seen.visible_pixels)
+        let seen =
+            |view: usize, object: &Object| self.showing.sights.observation(self.cameras[view], object.id);
+        let clear = |view: usize, object: &Object| {
+            let seen = seen(view, object).filter(|seen| seen.is_clear(self.showing.config));
+            seen.map_or(0, |seen| seen.visible_pixels)
         };
+        // How many it shows, and the pixels of that which it shows the least of; of equal ones the first.
+        let worth = |&view: &usize| {
+            let shown: Vec<u32> =
+                objects.iter().map(|object| clear(view, object)).filter(|&pixels| pixels > 0).collect();
+            (shown.len(), shown.iter().min().copied(), std::cmp::Reverse(view))
+        };
+        let shows_first = |view: &usize| objects.first().is_some_and(|first| clear(*view, first) > 0);
+        let shared = (0..self.cameras.len()).filter(shows_first).max_by_key(worth);
         let best = |object: &Object| {
-            let clear = all.clone().find(|&view| self.shows_clearly(view, object));
-            let views = all.clone().filter(|&view| pixels(view, object).is_some());
-            clear.or_else(|| views.max_by_key(|&view| (pixels(view, object), std::cmp::Reverse(view))))
+            let pixels = |view: usize| seen(view, object).map(|seen| seen.visible_pixels);
+            let views = (0..self.cameras.len()).filter(|&view| pixels(view).is_some());
+            views.max_by_key(|&view| (pixels(view), std::cmp::Reverse(view)))
         };
-        let view = |object: &&Object| {
-            shared.filter(|&view| self.shows_clearly(view, object)).or_else(|| best(object))
-        };
+        let view = |object: &&Object| shared.filter(|&view| clear(view, object) > 0).or_else(|| best(object));
         objects.iter().map(view).collect()
-    }
-
-    /// What each of several pictures shows of some objects, for a small model to go through one by one: where a thing is said
-    /// to be in a picture, it has been looked for in all of them. `views` as [`Self::views`] has it.
-    fn inventory(&self, objects: &[&Object], views: &[Option<usize>]) -> Option<String> {
-        self.going_through(|view| {
-            let shows = |at: &usize| views[*at] == Some(view) || self.shows_clearly(view, objects[*at]);
-            (0..objects.len()).filter(shows).map(|at| objects[at].category.as_str()).collect()
-        })
-    }
-
-    /// `I go through the views. 1: door; 2: nothing; 3: door, chair.` Only of several pictures, and for small models.
-    fn going_through<'b>(&self, shown: impl Fn(usize) -> Vec<&'b str>) -> Option<String> {
-        if !self.has_boxes() || self.showing.data_type == DataType::SingleImage {
-            return None;
-        }
-        let pictures = (0..self.cameras.len()).map(|view| {
-            let shown = shown(view);
-            let names = if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") };
-            format!("{}: {names}", view + 1)
-        });
-        let pictures = pictures.collect::<Vec<_>>().join("; ");
-        Some(format!("I go through the {}s. {pictures}.", self.name()))
     }
 
     /// Places, from 1, of the pictures with something of the object.
@@ -304,7 +277,6 @@ pub(super) fn absolute_distance(
 ) -> String {
     let mut thought = telling.start(dice);
     let views = telling.views(&objects);
-    thought.extend(telling.inventory(&objects, &views));
     thought.extend(telling.sightings(&objects, &views, dice));
     let offset = telling.offset(objects, [views[0], views[1]]);
     thought.extend(offset.map(|offset| telling.comparison(objects, offset)));
@@ -337,7 +309,6 @@ pub(super) fn relative_distance(
     let mut start = telling.start(dice);
     let all: Vec<&Object> = std::iter::once(target).chain(candidates.iter().copied()).collect();
     let views = telling.views(&all);
-    start.extend(telling.inventory(&all, &views));
     start.push(telling.sighting(target, views[0], dice));
     let mut options = Vec::with_capacity(candidates.len());
     for ((&object, &view), way) in candidates.iter().zip(&views[1..]).zip(shortest) {
@@ -368,9 +339,7 @@ pub(super) fn object_size(telling: &Telling, object: &Object, dice: &mut Dice) -
     let [width, depth, height] = size.to_array().map(|side| libm::roundf(side) as i64);
     let name = &object.category;
     let mut thought = telling.start(dice);
-    let views = telling.views(&[object]);
-    thought.extend(telling.inventory(&[object], &views));
-    thought.push(telling.sighting(object, views[0], dice));
+    thought.push(telling.sighting(object, telling.views(&[object])[0], dice));
     thought.push(format!(
         "Judging by that distance, the {name} is about {width} cm wide, {depth} cm deep and {height} cm high."
     ));
@@ -445,13 +414,10 @@ pub(super) fn appearance_order(telling: &Telling, asked: &[(&str, usize)], dice:
     };
     let mut in_order = asked.to_vec();
     in_order.sort_by_key(|(_, frame)| *frame);
-    let new =
-        |frame: usize| asked.iter().filter(|(_, first)| *first == frame).map(|(name, _)| *name).collect();
-    let told = telling.going_through(new).unwrap_or_else(|| format!("{}.", capital(&tell(asked))));
     [
         opening(dice),
         format!("I look for the first {} that shows each.", telling.name()),
-        told,
+        format!("{}.", capital(&tell(asked))),
         format!("Sorted by time: {}.", tell(&in_order)),
     ]
     .join(" ")
@@ -498,7 +464,6 @@ pub(super) fn direction_by_object(
     let [p, o, q] = objects.map(|object| object.category.as_str());
     let mut thought = telling.start(dice);
     let views = telling.views(&objects);
-    thought.extend(telling.inventory(&objects, &views));
     thought.extend(telling.sightings(&objects, &views, dice));
     for at in [1, 2] {
         let pair = [objects[0], objects[at]];

@@ -90,7 +90,7 @@ impl Spread {
 
 #[cfg(test)]
 mod tests {
-    use super::super::objective::tests::config;
+    use super::super::tests::config;
     use super::*;
 
     fn graded(rewards: [f64; 4]) -> Vec<Rollout> {

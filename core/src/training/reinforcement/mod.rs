@@ -7,6 +7,8 @@ mod group;
 mod log_probs;
 mod objective;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 pub(super) use group::Rollout;
 pub(super) use summary::Summary;
@@ -89,6 +91,8 @@ impl Trainer {
         let sampled = [rollouts.len(), rollouts.iter().map(|rollout| rollout.sampled.len()).sum()];
         let kept: Vec<Rollout> = rollouts.into_iter().filter(|rollout| rollout.counts).collect();
         let tokens = self.weigh(&kept, sampled)?;
+        // Of a step that moves nothing too.
+        done.learning_rate = self.learning_rate();
         let mut old: Option<Vec<Vec<f32>>> = None;
         for update in 0..self.config.reinforcement.updates_per_rollout {
             let mut copies = Vec::new();

@@ -2,6 +2,8 @@
 
 mod held_out;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use start::StageSize;
 

@@ -266,68 +266,6 @@ fn small_models_go_through_the_options_by_letter_and_keep_the_nearest() {
     assert!(checked > 50, "{checked}");
 }
 
-/// `1: door; 2: nothing; 3: door, chair`, by picture.
-fn inventory(thought: &str) -> Option<Vec<Vec<&str>>> {
-    let (_, told) = ["views. 1: ", "frames. 1: "].iter().find_map(|start| thought.split_once(start))?;
-    let pictures = told.split(". ").next()?.split("; ").enumerate().map(|(at, picture)| {
-        let names = picture.strip_prefix(&format!("{}: ", at + 1)).unwrap_or(picture);
-        names.split(", ").filter(|name| *name != "nothing").collect()
-    });
-    Some(pictures.collect())
-}
-
-#[test]
-fn small_models_go_through_the_pictures_before_they_choose_one() {
-    let mut config = config();
-    config.spatial.boxes_in_thoughts = true;
-    let (mut told, mut empty, mut orders) = (0, 0, 0);
-    for (filmed, seed) in ROOMS.iter().take(12).zip(0..) {
-        for candidate in ask_all(&filmed.sights(), &config, &mut Dice::new(seed, 0)) {
-            let thought = candidate.thought.text(None);
-            let Some(shown) = inventory(&thought) else {
-                assert!(
-                    candidate.data_type == DataType::SingleImage || sightings(&thought).is_empty(),
-                    "{thought}"
-                );
-                continue;
-            };
-            assert_eq!(shown.len(), candidate.cameras.len(), "{thought}");
-            if let Reason::AppearanceOrder { first_frames, .. } = &candidate.reason {
-                // Each is named once, in the frame that shows it first.
-                let named: Vec<usize> = shown
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(frame, names)| names.iter().map(move |_| frame))
-                    .collect();
-                assert_eq!(named.len(), first_frames.len(), "{thought}");
-                let mut first_frames: Vec<usize> = first_frames.clone();
-                first_frames.sort_unstable();
-                assert_eq!(named, first_frames, "{thought}");
-                orders += 1;
-                continue;
-            }
-            for (names, camera) in shown.iter().zip(&candidate.cameras) {
-                for name in names {
-                    let id = filmed.the(&candidate, name).id;
-                    assert!(filmed.instances[*camera].contains(&id), "{name}: {thought}");
-                    told += 1;
-                }
-                empty += usize::from(names.is_empty());
-            }
-            let found = sightings(&thought);
-            let first = &found[0];
-            for sighting in &found {
-                assert!(shown[sighting.picture].contains(&sighting.found.label.as_str()), "{thought}");
-            }
-            // No picture before the one chosen shows the first thing and as much besides.
-            let label = first.found.label.as_str();
-            let before = shown[..first.picture].iter().filter(|names| names.contains(&label));
-            assert!(before.map(Vec::len).all(|count| count < shown[first.picture].len()), "{thought}");
-        }
-    }
-    assert!(told > 500 && empty > 50 && orders > 5, "{told} {empty} {orders}");
-}
-
 /// What `…, 5 far, 2 left` or `… is 2 left, 1 closer` says: half meters to the right and ahead.
 fn half_meters(text: &str) -> [i32; 2] {
     let before = |end: &str| -> Option<i32> {
