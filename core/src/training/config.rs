@@ -609,7 +609,7 @@ mod tests {
         let mut other = config();
         (other.steps, other.mixture.video, other.device) = (config().steps + 1, 7.5, "cuda:1".into());
         let expected = [
-            "mixture.video=1.0, not 7.5".to_owned(),
+            "mixture.video=0.0, not 7.5".to_owned(),
             format!("steps={}, not {}", config().steps, config().steps + 1),
         ];
         assert_eq!(config().differences(&other).expect("told"), expected);
