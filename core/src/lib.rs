@@ -6,7 +6,8 @@
 //! stands beside them.
 //!
 //! Failures: every module has one `thiserror` enum that names the file, the line or the tensor, and
-//! what to do. Nothing panics on input; a panic is a bug.
+//! what to do. Nothing panics on input; a panic is a bug, or Burn's word for a device that
+//! failed (`training` catches those).
 
 pub mod answering;
 pub mod geometry;

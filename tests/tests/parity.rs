@@ -326,7 +326,7 @@ fn check_cache() {
         model.hidden(&input, Some(&mut cache));
         let mut positions = input.next_positions.clone();
         for (step, token) in more.iter().enumerate() {
-            let next = ModelInput::next_tokens(&[&[*token], &[*token]], &positions, &device);
+            let next = ModelInput::next_tokens(&[&[*token], &[*token]], &positions, 1, &device);
             positions.iter_mut().for_each(|position| *position += 1);
             let cached = model.hidden(&next, Some(&mut cache));
             let place = encoded.token_ids.len() + step;

@@ -167,6 +167,32 @@ fn an_evaluation_that_was_stopped_is_made_up_for() {
     assert_eq!((outcome, evaluations()), (Outcome::Finished, vec![0, 2, 4]));
 }
 
+/// What a device that fails does to a run, as far as that can be had without one: Burn panics.
+#[test]
+fn a_run_that_breaks_off_says_so_and_can_be_resumed() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let root = dir.path().join("run");
+    let run = RunDir::create(&root).expect("a run");
+    let mut config =
+        TrainConfig::new(Stage::Perception, Preset::Corrected, data_set(dir.path()), "tiny".into());
+    for setting in ["device=cpu", "steps=3", "batch_size=2", "evaluate_every=0", "checkpoint_every=1"] {
+        config.set(setting).expect("set");
+    }
+    let stop = AtomicBool::new(false);
+    let mut fail = |timed: &Timed| {
+        assert!(!matches!(timed.event, Event::Step { step: 2, .. }), "the device\nis lost");
+    };
+    let error = train(config.clone(), &run, false, &stop, &mut fail).expect_err("it broke off");
+    let text = error.to_string();
+    assert!(text.contains("after step 2: the device is lost.") && text.contains("--resume"), "{text}");
+    let events = read_events(&root.join("events.jsonl")).expect("readable");
+    let last = events.last().map(|timed| &timed.event);
+    assert!(matches!(last, Some(Event::Failed { step: 2, message }) if *message == text), "{last:?}");
+    let outcome = train(config, &run, true, &stop, &mut |_| ()).expect("it goes on");
+    assert_eq!(outcome, Outcome::Finished);
+    assert_eq!(losses(&root).iter().map(|step| step.0).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
 /// Every stage, killed once and resumed. `tests/reference/kill_and_resume.py` does so at many random moments.
 #[test]
 fn every_stage_resumes_to_the_same_weights() {

@@ -423,7 +423,8 @@ pub fn open_visuals(
 /// Prepares the batches of steps `first_step..` in a thread, a few ahead. The thread ends with the receiver.
 pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>, TrainError>> {
     const AHEAD: usize = 4;
-    let (sender, receiver) = sync_channel(AHEAD);
+    // A step takes all of its batches at once.
+    let (sender, receiver) = sync_channel(AHEAD.max(encoder.config.accumulation));
     std::thread::spawn(move || {
         let (batch, total) = (encoder.config.batch_size, encoder.config.steps);
         let accumulation = encoder.config.accumulation as u64;

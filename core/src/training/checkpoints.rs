@@ -44,8 +44,8 @@ pub fn save(
     std::fs::write(&path, state).map_err(TrainError::io(&path))?;
     for entry in std::fs::read_dir(partial.path()).map_err(TrainError::io(partial.path()))?.flatten() {
         // The folder gets its name when its files are on the disk, not before.
-        let file = std::fs::File::open(entry.path()).map_err(TrainError::io(entry.path()))?;
-        file.sync_all().map_err(TrainError::io(entry.path()))?;
+        let file = std::fs::File::options().write(true).open(entry.path());
+        file.and_then(|file| file.sync_all()).map_err(TrainError::io(entry.path()))?;
     }
     partial.finish()?;
     for (_, old) in list(checkpoints).into_iter().skip(keep) {

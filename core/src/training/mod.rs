@@ -43,8 +43,9 @@ pub enum TrainError {
     )]
     Diverged { step: u64, what: &'static str, value: f64, batch: PathBuf },
     #[error(
-        "the computation broke off after step {step}: {message}. The last good checkpoint is untouched{batch}. If memory ran out, \
-         set a smaller batch_size (in the reasoning stage reinforcement.micro_batch); go on with --resume"
+        "the computation broke off after step {step}: {message}. Checkpoints are untouched{batch}. If a device was lost, go on with \
+         --resume. If memory ran out, also set a smaller batch_size and accumulation so much larger, in the reasoning stage a \
+         smaller reinforcement.micro_batch. Anything else is a bug"
     )]
     BrokeOff {
         step: u64,

@@ -268,7 +268,6 @@ mod tests {
         assert_alike(&[cpu.clone(), cpu.clone(), cpu]);
     }
 
-    /// Two devices that know nothing of each other's tensors.
     #[test]
     fn a_part_that_panics_is_heard_with_its_words() {
         let device = Device::flex();
@@ -283,6 +282,7 @@ mod tests {
         assert_eq!(shards.run(&[1, 2, 3], vec![(); 3], |(), part| part[0]), [1, 2, 3]);
     }
 
+    /// Two devices that know nothing of each other's tensors.
     #[cfg(all(feature = "remote", not(target_arch = "wasm32")))]
     #[test]
     fn a_lent_device_takes_its_part_of_a_step() {

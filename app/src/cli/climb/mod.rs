@@ -216,6 +216,9 @@ fn hold(path: &Path, stop: &AtomicBool) -> anyhow::Result<File> {
     }
 }
 
+/// Of the rooms that a climb is made of.
+const DATA_SEED: u64 = 17;
+
 fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -> anyhow::Result<()> {
     let _held = hold(out, stop)?;
     let config = QuestionConfig::preset(preset);
@@ -223,7 +226,8 @@ fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -
         let source = format!("rooms:{rooms}");
         let same = |info: &DatasetInfo| {
             let built = serde_json::from_value::<QuestionConfig>(info.config.clone());
-            info.source == source && built.is_ok_and(|built| built == config)
+            let whole = info.seed == DATA_SEED && info.limit.is_none();
+            whole && info.source == source && built.is_ok_and(|built| built == config)
         };
         let other = found.info.filter(|info| !same(info));
         anyhow::ensure!(
@@ -240,7 +244,7 @@ fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -
         source: &SourceSpec::Rooms(rooms),
         out,
         config: &config,
-        seed: 17,
+        seed: DATA_SEED,
         limit: None,
         skip_bad: false,
     };
@@ -256,6 +260,17 @@ fn climb_stage(config: TrainConfig, args: &ClimbArgs, stop: &AtomicBool) -> anyh
     train_in(config, &root, &args.device, stop)
 }
 
+/// Whether a path of now is what another was when a climb was begun: the same folder, or where that is no more one whose path
+/// ends in the same `names`.
+fn same_place(now: &Path, then: &Path, names: usize) -> bool {
+    let end = |path: &Path| path.iter().rev().take(names).map(ToOwned::to_owned).collect::<Vec<_>>();
+    match (now.canonicalize(), then.canonicalize()) {
+        (Ok(now), Ok(then)) => now == then,
+        (Ok(_), Err(_)) => end(now) == end(then),
+        _ => now == then,
+    }
+}
+
 /// Trains one stage in a run directory, going on where an earlier climb was stopped; the finished run.
 fn train_in(mut config: TrainConfig, root: &Path, device: &str, stop: &AtomicBool) -> anyhow::Result<RunDir> {
     let stage = config.stage.name();
@@ -264,7 +279,14 @@ fn train_in(mut config: TrainConfig, root: &Path, device: &str, stop: &AtomicBoo
     let events = read_events(&run.events_path())?;
     if !events.is_empty() {
         // As it was begun, so that it ends as if it had never been stopped.
-        let begun = TrainConfig::read(&run.config_path())?;
+        let mut begun = TrainConfig::read(&run.config_path())?;
+        // The whole climb may have been moved, or be named from elsewhere.
+        if same_place(&config.data, &begun.data, 1) {
+            begun.data.clone_from(&config.data);
+        }
+        if same_place(Path::new(&config.model), Path::new(&begun.model), 2) {
+            begun.model.clone_from(&config.model);
+        }
         let others = config.differences(&begun)?;
         anyhow::ensure!(
             others.is_empty(),
@@ -284,4 +306,40 @@ fn train_in(mut config: TrainConfig, root: &Path, device: &str, stop: &AtomicBoo
     progress.finish();
     anyhow::ensure!(outcome == Outcome::Finished, "stopped; the same command goes on from here");
     Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_climb_that_was_moved_is_the_same_climb() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| dir.path().join(name).join("perception/model"));
+        std::fs::create_dir_all(&one).unwrap();
+        assert!(same_place(&one, &one.join("../model"), 2));
+        assert!(same_place(&one, Path::new("gone/perception/model"), 2));
+        assert!(!same_place(&one, Path::new("gone/understanding/model"), 2));
+        std::fs::create_dir_all(&other).unwrap();
+        assert!(!same_place(&one, &other, 2));
+        // The bundled model is no folder.
+        assert!(same_place(Path::new("tiny"), Path::new("tiny"), 2));
+        assert!(!same_place(&one, Path::new("tiny"), 2) && !same_place(Path::new("tiny"), &one, 2));
+    }
+
+    #[test]
+    fn a_climb_does_not_go_on_with_other_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = AtomicBool::new(true);
+        let data = dir.path().join("data");
+        let mut config = TrainConfig::new(Stage::Perception, Preset::Corrected, data, "tiny".into());
+        let root = dir.path().join("perception");
+        let run = RunDir::create(&root).unwrap();
+        write_atomic(&run.config_path(), config.to_toml().unwrap().as_bytes()).unwrap();
+        std::fs::write(run.events_path(), "{\"time\":1.0,\"kind\":\"stopped\",\"step\":3}\n").unwrap();
+        config.steps += 1;
+        let error = train_in(config.clone(), &root, "cpu", &stop).err().unwrap().to_string();
+        assert!(error.contains(&format!("steps={}, not {}", config.steps, config.steps - 1)), "{error}");
+        assert!(error.contains("perception") && error.contains("--out"), "{error}");
+    }
 }

@@ -6,8 +6,7 @@
 use super::layers::PackedWeight;
 use super::safetensors::Files;
 use crate::model::ModelError;
-use crate::model::device::is_cpu;
-use crate::model::device::is_cuda;
+use crate::model::device::{is_cpu, is_cuda};
 use crate::model::quantization::dequantize;
 use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};

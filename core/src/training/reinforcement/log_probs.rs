@@ -14,6 +14,17 @@ pub fn completion_log_probs(
     blind: bool,
     device: &Device,
 ) -> Result<Tensor<1>, ModelError> {
+    padded_log_probs(model, rollouts, blind, padding_multiple(device), device)
+}
+
+/// As [`completion_log_probs`], prompts and completions padded to multiples of so many tokens.
+pub fn padded_log_probs(
+    model: &Qwen2_5Vl,
+    rollouts: &[&Encoded],
+    blind: bool,
+    multiple: usize,
+    device: &Device,
+) -> Result<Tensor<1>, ModelError> {
     let mut prompts: Vec<Encoded> = Vec::new();
     let mut readings = Vec::with_capacity(rollouts.len());
     let mut completions: Vec<&[u32]> = Vec::with_capacity(rollouts.len());
@@ -32,7 +43,6 @@ pub fn completion_log_probs(
     }
 
     let read: Vec<&Encoded> = prompts.iter().collect();
-    let multiple = padding_multiple(device);
     let mut input = ModelInput::padded(&read, model.config(), device, multiple)?;
     let images: Vec<_> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
     if !images.is_empty() {

@@ -210,6 +210,7 @@ impl Trainer {
                         completion_log_probs(model, &encoded, self.config.faults.blind_videos, &device)?;
                     split(&found.into_data().iter::<f32>().collect::<Vec<_>>(), chunk)
                 }
+                // Of itself, so that the divergence logged is that of the update from the rollout.
                 None => chunk.iter().map(|rollout| rollout.sampled.clone()).collect(),
             };
             weighed.extend(chunk.iter().zip(reference).map(|(rollout, reference)| {

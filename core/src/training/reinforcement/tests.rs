@@ -1,6 +1,7 @@
 //! Rollouts of a small model, what the update sees of them, and what is learned from them.
 
 use super::group::{Rollout, compare};
+use super::log_probs::padded_log_probs;
 use super::objective::policy_loss;
 use super::{completion_log_probs, split};
 use crate::answering::{GenerationOptions, generate_blocking};
@@ -85,8 +86,8 @@ fn the_update_sees_the_log_probabilities_of_the_rollout() {
     assert!(rollouts.iter().any(|rollout| rollout.truncated));
     assert!(rollouts.iter().any(|rollout| !rollout.truncated));
     let encoded: Vec<&Encoded> = rollouts.iter().map(|rollout| &rollout.encoded).collect();
-    let gap = |blind| {
-        let found = completion_log_probs(&model, &encoded, blind, &device).unwrap().into_data();
+    let gap = |blind, multiple| {
+        let found = padded_log_probs(&model, &encoded, blind, multiple, &device).unwrap().into_data();
         let found = split(&found.iter::<f32>().collect::<Vec<_>>(), &rollouts);
         let gap = |rollout: &Rollout, found: &Vec<f32>| {
             assert_eq!(rollout.sampled.len(), found.len());
@@ -96,9 +97,12 @@ fn the_update_sees_the_log_probabilities_of_the_rollout() {
             rollouts.iter().zip(&found).map(|(rollout, found)| gap(rollout, found)).collect();
         gaps.chunks(4).map(|of| of.iter().copied().fold(0.0, f32::max)).collect::<Vec<_>>()
     };
-    assert!(gap(false).iter().all(|gap| *gap < 1e-4), "{:?}", gap(false));
+    for multiple in [1, 16] {
+        let gap = gap(false, multiple);
+        assert!(gap.iter().all(|gap| *gap < 1e-4), "{multiple}: {gap:?}");
+    }
     // With the published fault the video is not seen, and only the video.
-    let blind = gap(true);
+    let blind = gap(true, 1);
     assert!(blind[2] > 1e-3 && [0, 1, 3].iter().all(|at| blind[*at] < 1e-4), "{blind:?}");
 }
 

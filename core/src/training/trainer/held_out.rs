@@ -70,9 +70,9 @@ impl Trainer {
             return Ok(true);
         }
         let since = Instant::now();
-        let stop_now = AtomicBool::new(false);
-        let watch_stop =
-            |_| stop_now.store(stop.load(Ordering::Relaxed) || run.stop_requested(), Ordering::Relaxed);
+        let asked_to_stop = || stop.load(Ordering::Relaxed) || run.stop_requested();
+        let stop_now = AtomicBool::new(asked_to_stop());
+        let watch_stop = |_| stop_now.store(asked_to_stop(), Ordering::Relaxed);
         let (event, headline) = match evaluator {
             HeldOut::Questions(questions) => {
                 let Some(evaluation) = questions.run(&self.answering(), &stop_now, watch_stop)? else {
@@ -105,14 +105,14 @@ impl Trainer {
                 let (model, heads) = (self.model.valid(), heads.valid());
                 let mut score = DenseScore::default();
                 for part in pictures.chunks(self.config.batch_size) {
+                    if stop_now.load(Ordering::Relaxed) {
+                        return Ok(false);
+                    }
                     let images: Vec<_> = part.iter().flat_map(|sample| &sample.encoded.images).collect();
                     let labels = part.iter().filter_map(|sample| sample.labels.as_ref());
                     let tokens = model.encode_images(&images)?;
                     score.add(part.len(), heads.predict(&tokens), &DenseLabels::concat(labels));
                     watch_stop(score.pictures);
-                    if stop_now.load(Ordering::Relaxed) {
-                        return Ok(false);
-                    }
                 }
                 let event = Event::Evaluation {
                     step: self.step,

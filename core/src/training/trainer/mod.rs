@@ -79,15 +79,18 @@ pub fn train(
             let outcome = unless_it_panics(|| trainer.run(run, examined, stop, &mut journal))
                 .unwrap_or_else(|message| Err(trainer.broke_off(message, run)));
             step = trainer.step;
+            // Freeing what lies on a lost device may fail again, of which nothing new is learned.
+            let _ = unless_it_panics(|| drop(trainer));
             outcome
         });
     if let Err(error) = &result {
-        journal.write(Event::Failed { step, message: error.to_string() })?;
+        // Where this cannot be written down either, the first failure is the one to tell.
+        let _ = journal.write(Event::Failed { step, message: error.to_string() });
     }
     result
 }
 
-/// What `work` returns, or what it said as it panicked. Burn has no other way to tell that a device is lost or has no memory
+/// What `work` returns, or what it said as it panicked. A bug is told apart by its words only, but Burn has no other way to tell that a device is lost or has no memory
 /// left: only some of its calls return errors, and not where memory runs out.
 fn unless_it_panics<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     // What was half done is not used again: a run goes on from its checkpoint.
@@ -121,7 +124,7 @@ pub struct Trainer {
     pub model: Qwen2_5Vl,
     /// In the foundation stage.
     pub heads: Option<DenseHeads>,
-    /// In the reasoning stage, without autodiff: the model that the stage started with.
+    /// In the reasoning stage, without autodiff: the model that the stage started with. None where `reinforcement.kl` is 0.
     pub reference: Option<Qwen2_5Vl>,
     pub optimizer: AdamW,
     pub head_optimizer: AdamW,
@@ -381,7 +384,6 @@ impl Trainer {
                 }
                 pace.evaluation_took(since.elapsed());
             }
-            // After the evaluation, which a run that goes on from this checkpoint would not make up for.
             if last || self.step.is_multiple_of(self.config.checkpoint_every) {
                 self.save_checkpoint(run, journal)?;
                 saved = self.step;
@@ -462,7 +464,7 @@ fn beside(path: &Path) -> [PathBuf; 2] {
 }
 
 /// Gives `path` the model that was to be there when a run was killed between taking one away and naming the next.
-pub fn recover(path: &Path) -> Result<(), TrainError> {
+pub(super) fn recover(path: &Path) -> Result<(), TrainError> {
     match beside(path).into_iter().find(|model| model.exists()).filter(|_| !path.exists()) {
         Some(model) => std::fs::rename(&model, path).map_err(TrainError::io(path)),
         None => Ok(()),
