@@ -90,8 +90,9 @@ pub fn train(
     result
 }
 
-/// What `work` returns, or what it said as it panicked. A bug is told apart by its words only, but Burn has no other way to tell that a device is lost or has no memory
-/// left: only some of its calls return errors, and not where memory runs out.
+/// What `work` returns, or what it said as it panicked: Burn has no other way to tell that a device is lost or has no memory
+/// left. Only some of its calls return errors, and not where memory runs out. Bugs are caught with that, and told in their
+/// words.
 fn unless_it_panics<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     // What was half done is not used again: a run goes on from its checkpoint.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|said| {

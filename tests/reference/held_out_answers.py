@@ -1,0 +1,100 @@
+"""What the thoughts of a held-out evaluation say, and how two evaluations of the same questions differ.
+
+    python3 tests/reference/held_out_answers.py DATA RUN/samples/step_000000.jsonl [OTHER]
+
+DATA is the data set that the run was evaluated on. Of one file: whether the boxes told fit the things, whether the picture
+named shows them, and whether what is said of them adds up. Of two: the difference of their means over kinds of question,
+paired by question and resampled by room (2,000 times, 95 %).
+"""
+
+import json
+import random
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+SEEN_WIDTH = 224  # of the tiny model's pictures
+SIGHTING = re.compile(
+    r"(?:The|see the) ([a-z ]+?)(?: is)?(?: in (?:view|frame) (\d+))? at \((\d+), (\d+), (\d+), (\d+)\), (\d+) (far|behind), (\d+) (left|right)"
+)  # fmt: skip
+OFFSET = re.compile(r"From the ([a-z ]+), the ([a-z ]+) is (\d+) (left|right), (\d+) (farther|closer)")
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def iou(a, b):
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    both = max(width, 0) * max(height, 0)
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
+
+def thoughts(data, answers):
+    scale = json.loads((data / "dataset.json").read_text())["config"]["image_width"] / SEEN_WIDTH
+    truth = defaultdict(list)
+    for row in lines(data / "spld_grounding_validation.jsonl"):
+        for found in row["answer"]:
+            truth[row["image"][0], found["label"]].append(found["bbox_2d"])
+    pictures = {row["question_id"]: row["image"] for row in lines(data / "spld_spatial_validation.jsonl")}
+
+    told = defaultdict(lambda: [0, 0, 0, 0.0])
+    offsets = exact = near = listed = smallest = 0
+    for answer in answers:
+        images, places = pictures[answer["question_id"]], {}
+        for name, number, *box, far, way, aside, side in SIGHTING.findall(answer["text"]):
+            places[name] = (int(aside) * (1 if side == "right" else -1), int(far) * (1 if way == "far" else -1))
+            shown = [image for image in images if (image, name) in truth]
+            if not shown:
+                continue
+            at = int(number or 1) - 1
+            box = [scale * int(value) for value in box]
+            counts = told[answer["kind"].split("/")[0]]
+            counts[0] += 1
+            counts[1] += any(iou(box, other) > 0.5 for image in shown for other in truth[image, name])
+            counts[2] += at < len(images) and images[at] in shown
+            counts[3] += len(shown) / len(images)
+        if answer["kind"].startswith("single_image"):
+            for one, other, aside, side, along, way in OFFSET.findall(answer["text"]):
+                if one in places and other in places:
+                    said = (int(aside) * (1 if side == "right" else -1), int(along) * (1 if way == "farther" else -1))
+                    off = max(abs(s - (b - a)) for s, a, b in zip(said, places[one], places[other]))
+                    offsets, exact, near = offsets + 1, exact + (off == 0), near + (off <= 1)
+        if answer["kind"].endswith("relative distance"):
+            gaps = [float(gap) for gap in re.findall(r"leaves ([\d.]+) m between", answer["text"])]
+            letter = re.search(r"<answer>([A-D])", answer["text"])
+            if len(gaps) == 4 and letter:
+                listed, smallest = listed + 1, smallest + (gaps["ABCD".index(letter[1])] == min(gaps))
+    for kind, (count, fits, right, chance) in told.items():
+        print(
+            f"{kind}: of {count} boxes {fits / count:.2f} fit the thing in one of the pictures (IoU above 0.5); the picture "
+            f"named shows it in {right / count:.2f} (chance {chance / count:.2f})"
+        )
+    print(f"differences of places in a picture: {offsets}, exact {exact / max(offsets, 1):.2f}, within one {near / max(offsets, 1):.2f}")
+    print(f"the answer is the smallest of four gaps: {smallest} of {listed}")
+
+
+def compare(one, other):
+    scores = {row["question_id"]: row["score"] for row in other}
+    rooms, kinds = defaultdict(list), defaultdict(list)
+    for row in one:
+        rooms[row["scene"]].append((row["kind"], row["score"], scores[row["question_id"]]))
+
+    def means(sample):
+        kinds.clear()
+        for room in sample:
+            for kind, first, second in rooms[room]:
+                kinds[kind].append((first, second))
+        return [sum(sum(pair[i] for pair in of) / len(of) for of in kinds.values()) / len(kinds) for i in range(2)]
+
+    names, dice = sorted(rooms), random.Random(1)
+    first, second = means(names)
+    spread = sorted(b - a for a, b in (means(dice.choices(names, k=len(names))) for _ in range(2000)))
+    print(f"{first:.3f} → {second:.3f}, {second - first:+.3f} [{spread[50]:+.3f}, {spread[1949]:+.3f}]")
+
+
+data, first = Path(sys.argv[1]), lines(sys.argv[2])
+thoughts(data, first)
+if len(sys.argv) > 3:
+    compare(first, lines(sys.argv[3]))
