@@ -40,9 +40,17 @@ impl Arm {
     }
 }
 
-/// What a token costs in the reasoning stage, in tokens of supervised training: it is written (one pass), read by the
-/// reference (one) and learned from (three, as every token of supervised training).
-const REINFORCED_TOKEN: f64 = 5.0 / 3.0;
+/// What a step of the reasoning stage costs, in tokens of supervised training. Its tokens are written (one pass), read by
+/// the reference where there is one (one) and learned from (three, as every token of supervised training), those of a prompt
+/// once for its group. `thoughts`: prompts and answers as its own are.
+fn reinforced_step(config: &TrainConfig, thoughts: &StageSize) -> f64 {
+    let reinforcement = &config.reinforcement;
+    let prompt = thoughts.mean_tokens - thoughts.mean_answer_tokens;
+    let group = prompt + reinforcement.group as f64 * thoughts.mean_answer_tokens;
+    let reference = if reinforcement.kl == 0.0 { 0.0 } else { 1.0 };
+    let passes = 1.0 + reference + 3.0 * reinforcement.updates_per_rollout as f64;
+    (config.batch_size * config.accumulation) as f64 * group * passes / 3.0
+}
 
 /// One stage of an arm.
 #[derive(Debug, Clone, PartialEq)]
@@ -356,9 +364,7 @@ impl Bench<'_> {
             perception: step(&perception),
             understanding: step(&measured(Stage::Understanding, &[])?),
             cold_start: step(&measured(Stage::ColdStart, &[])?),
-            reasoning: thoughts.mean_tokens
-                * (reasoning.batch_size * reasoning.accumulation * reasoning.reinforcement.group) as f64
-                * REINFORCED_TOKEN,
+            reasoning: reinforced_step(&reasoning, &thoughts),
             understanding_alone: step(&understanding_alone),
             cold_start_alone: step(&measured(Stage::ColdStart, &[ALONE])?),
             even_localization: all(&understanding_alone) / all(&perception),
@@ -473,6 +479,7 @@ fn rewards(run: &RunDir) -> anyhow::Result<Vec<(f64, f64)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spatial_ladder::training::Preset;
 
     #[test]
     fn every_arm_costs_what_the_ladder_costs() {
@@ -506,6 +513,21 @@ mod tests {
         let reversed = costs.plan(Arm::Reversed, &budget);
         assert_eq!((reversed[0].stage, reversed[0].localization), (Stage::Understanding, Some(0.0)));
         assert_eq!(costs.plan(Arm::FromScratch, &budget).len(), 1);
+    }
+
+    #[test]
+    fn a_reinforced_step_reads_its_prompts_once() {
+        let (data, model) = (PathBuf::from("data"), "tiny".to_owned());
+        let mut config = TrainConfig::new(Stage::Reasoning, Preset::Corrected, data, model);
+        (config.batch_size, config.accumulation, config.reinforcement.group) = (2, 3, 8);
+        config.reinforcement.updates_per_rollout = 1;
+        config.reinforcement.kl = 0.01;
+        let thoughts = StageSize { samples: 1, mean_tokens: 130.0, mean_answer_tokens: 30.0 };
+        let tokens = 2.0 * 3.0 * (100.0 + 8.0 * 30.0);
+        assert!((reinforced_step(&config, &thoughts) - tokens * 5.0 / 3.0).abs() < 1e-6);
+        config.reinforcement.kl = 0.0;
+        config.reinforcement.updates_per_rollout = 2;
+        assert!((reinforced_step(&config, &thoughts) - tokens * 7.0 / 3.0).abs() < 1e-6);
     }
 
     #[test]

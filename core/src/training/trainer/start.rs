@@ -25,6 +25,8 @@ pub struct StageSize {
     pub samples: usize,
     /// The mean length of a sample in tokens, prompts and answers, over some of them.
     pub mean_tokens: f64,
+    /// Of it what is answered.
+    pub mean_answer_tokens: f64,
 }
 
 impl StageSize {
@@ -47,12 +49,14 @@ impl StageSize {
             conversations: Arc::new(conversations),
         };
         let count = LOOKED_AT.min(samples);
-        let mut tokens = 0;
+        let (mut tokens, mut answered) = (0, 0);
         for at in 0..count {
-            tokens +=
-                encoder.prepare(&encoder.conversations[at * samples / count], 0)?.encoded.token_ids.len();
+            let sample = encoder.prepare(&encoder.conversations[at * samples / count], 0)?.encoded;
+            tokens += sample.token_ids.len();
+            answered += sample.answer_spans.iter().map(ExactSizeIterator::len).sum::<usize>();
         }
-        Ok(Self { samples, mean_tokens: tokens as f64 / count as f64 })
+        let mean = |sum: usize| sum as f64 / count as f64;
+        Ok(Self { samples, mean_tokens: mean(tokens), mean_answer_tokens: mean(answered) })
     }
 }
 
