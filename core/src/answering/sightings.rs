@@ -1,4 +1,4 @@
-//! Boxes within a thought: `The chair is in view 2 at (12, 40, 80, 120), 4 far, 1 left.`
+//! Boxes within a thought: `The chair is at (12, 40, 80, 120) of picture 2, 4 far, 1 left.`
 
 use super::parse::LabelledBox;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::ops::Range;
 pub struct Sighting {
     /// What is said to be there, in whole pixels of the picture.
     pub found: LabelledBox,
-    /// Which view or frame it is said to be in, from 0; 0 where none is named.
+    /// Which picture, view or frame it is said to be in, behind the box or before it, from 0; 0 where none is named.
     pub picture: usize,
     /// The bytes of the box, from parenthesis to parenthesis.
     span: Range<usize>,
@@ -27,7 +27,8 @@ pub fn sightings(text: &str) -> Vec<Sighting> {
             if x1 >= x2 || y1 >= y2 {
                 return None;
             }
-            let (label, picture) = subject(&text[..start]);
+            let (label, before) = subject(&text[..start]);
+            let picture = picture_behind(&text[start + length + 1..]).or(before).unwrap_or(0);
             let found = LabelledBox { label: label.to_owned(), bbox_2d };
             Some(Sighting { found, picture, span: start..start + length + 1 })
         })
@@ -56,11 +57,12 @@ fn whole_number(text: &str) -> Option<f32> {
     plain.then(|| digits.parse().ok()).flatten()
 }
 
-/// What the last clause before a box speaks of, and the place of the picture among its like.
-fn subject(before: &str) -> (&str, usize) {
+/// What the last clause before a box speaks of, and the place of the picture among its like, where it is named.
+fn subject(before: &str) -> (&str, Option<usize>) {
     let clause = before.rfind(['.', ',', ';', ':', '>', '\n']).map_or(before, |at| &before[at + 1..]).trim();
     let clause = without_last_word(clause, &["at"]).unwrap_or(clause);
-    let (clause, picture) = numbered_picture(clause).unwrap_or((clause, 0));
+    let (clause, picture) =
+        numbered_picture(clause).map_or((clause, None), |(clause, picture)| (clause, Some(picture)));
     let clause = without_last_word(clause, &["is"]).unwrap_or(clause);
     let clause = clause.strip_prefix("I see ").unwrap_or(clause);
     let articles = ["the ", "The ", "a ", "A ", "an ", "An "];
@@ -74,11 +76,22 @@ fn without_last_word<'a>(text: &'a str, words: &[&str]) -> Option<&'a str> {
     })
 }
 
+/// What pictures are called where they have numbers.
+const PICTURES: [&str; 4] = ["picture", "view", "frame", "image"];
+
+/// ` of picture 2, …` speaks of picture 1, counted from 0.
+fn picture_behind(text: &str) -> Option<usize> {
+    let text = text.strip_prefix(" of ").or_else(|| text.strip_prefix(" in "))?;
+    let number = PICTURES.iter().find_map(|name| text.strip_prefix(name)?.strip_prefix(' '))?;
+    let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+    number[..digits].parse::<usize>().ok()?.checked_sub(1)
+}
+
 /// `the chair in view 2` is the chair in picture 1, counted from 0.
 fn numbered_picture(clause: &str) -> Option<(&str, usize)> {
     let (rest, number) = clause.rsplit_once(' ')?;
     let number: usize = number.parse().ok()?;
-    let rest = without_last_word(rest, &["view", "frame", "image"])?;
+    let rest = without_last_word(rest, &PICTURES)?;
     Some((without_last_word(rest, &["in"])?, number.checked_sub(1)?))
 }
 
@@ -87,7 +100,7 @@ mod tests {
     use super::*;
 
     const THOUGHT: &str = "Let me think. The night stand is at (0, 40, 80, 120), 4 far, 1 left. I see the \
-                           sofa in view 2 at (5, 6, 70, 80), 6 far, 0 right. The bed is in frame 12 at \
+                           sofa at (5, 6, 70, 80) of picture 2, 6 far, 0 right. The bed is in frame 12 at \
                            (1, 2, 3, 4).";
 
     #[test]
@@ -138,7 +151,7 @@ mod tests {
         };
         let mapped = map_boxes(THOUGHT, half);
         assert!(mapped.contains("stand is at (0, 20, 40, 60), 4 far"), "{mapped}");
-        assert!(mapped.contains("view 2 at (2, 3, 35, 40), 6"), "{mapped}");
+        assert!(mapped.contains("sofa at (2, 3, 35, 40) of picture 2, 6"), "{mapped}");
         assert!(mapped.ends_with("frame 12 at (0, 1, 1, 2)."), "{mapped}");
         assert_eq!(map_boxes(THOUGHT, |_| None), THOUGHT);
     }

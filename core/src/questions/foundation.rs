@@ -2,7 +2,7 @@
 
 use super::config::QuestionConfig;
 use super::observations::Observation;
-use crate::samples::{FoundationObject, FoundationSample, caption};
+use crate::samples::{Captioned, FoundationObject, FoundationSample, caption};
 use image::GrayImage;
 
 /// The row for one picture of this size and its instance image, or `None` when no object is large enough to be taught.
@@ -40,7 +40,9 @@ pub fn foundation(
     }
     let pixels = instances.iter().map(|&id| renumbered[usize::from(id)]).collect();
     let pixels = GrayImage::from_raw(width, height, pixels)?;
-    let caption = caption(&objects, (width, height), (width, height), None);
+    let size = (width, height);
+    let captioned = Captioned { objects: &objects, stored: size, resized: size };
+    let caption = caption(&[captioned], None);
     let (image, instances) = (image.to_owned(), mask.to_owned());
     Some((FoundationSample { image, width, height, instances, objects, caption }, pixels))
 }

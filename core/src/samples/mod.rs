@@ -46,7 +46,7 @@ mod stats;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use browse::{Sample, SampleKind, SampleRef, browse};
-pub use caption::{CAPTION_OBJECTS, caption};
+pub use caption::{CAPTION_OBJECTS, Captioned, caption};
 #[cfg(not(target_arch = "wasm32"))]
 pub use check::{CheckReport, Checked, Fault, check, check_and_read};
 pub use colors::label_color;
@@ -115,7 +115,7 @@ pub struct FoundationSample {
     /// The largest box first.
     pub objects: Vec<FoundationObject>,
     /// What is in the picture and where, in plain words; pixels are those of the stored image.
-    /// [`FoundationSample::caption_for`] words it for a resized one.
+    /// [`caption`] words it for a resized one, or for several.
     pub caption: String,
 }
 

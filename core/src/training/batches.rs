@@ -7,7 +7,9 @@ use crate::answering::sightings::{map_boxes, sightings};
 use crate::benchmarks::pixel_box;
 use crate::geometry::PixelBox;
 use crate::processor::{Content, Encoded, Message, PixelPatches, Processor, Role};
-use crate::samples::{DataType, Dataset, FoundationSample, GroundedBox, SpatialSample, Split, prompts};
+use crate::samples::{
+    DataType, Dataset, FoundationSample, GroundedBox, SpatialSample, Split, caption, prompts,
+};
 use crate::scenes::Dice;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -31,7 +33,9 @@ pub struct DenseLabels {
 }
 
 /// What the foundation stage asks before a caption.
-const CAPTION_INSTRUCTION: &str = "Describe the image.";
+fn caption_instruction(pictures: usize) -> &'static str {
+    if pictures > 1 { "Describe the pictures." } else { "Describe the image." }
+}
 
 impl DenseLabels {
     /// The labels of a batch's pictures after one another.
@@ -66,7 +70,14 @@ pub enum Row {
     Foundation(u32),
 }
 
-/// Rows about the same pictures, asked one after the other.
+fn foundation_row(split: &Split, row: Row) -> Option<&FoundationSample> {
+    match row {
+        Row::Foundation(at) => split.foundation.get(at as usize),
+        Row::Localization(_) | Row::Spatial(_) | Row::ColdStart(_) => None,
+    }
+}
+
+/// Rows about the same pictures, asked one after the other; in the foundation stage pictures that are shown together.
 pub type Conversation = Vec<Row>;
 
 /// What a stage takes from a part of a data set, up to `turns` rows together, each conversation as often as the mixture
@@ -203,6 +214,9 @@ fn thought_wanted(solution: &str, patches: &[PixelPatches]) -> String {
     map_boxes(solution, |[x1, y1, x2, y2]| frames.to_model(PixelBox::new(x1, y1, x2, y2)))
 }
 
+/// Keeps the dice that put pictures together apart from those of samples.
+const PICTURES_TOGETHER: u64 = 0x7069_6374;
+
 /// Turns rows into [`Prepared`] samples.
 pub struct Encoder {
     pub dataset: Arc<Dataset>,
@@ -238,12 +252,29 @@ impl Encoder {
         (images * IMAGE + rows.iter().map(text).sum::<usize>()) as u32
     }
 
+    /// In the foundation stage, some batches show their pictures several at a time, as many in all the samples of one.
+    fn put_together(&self, drawn: Vec<Conversation>, batch: u64) -> Vec<Conversation> {
+        let config = &self.config.foundation;
+        if self.config.stage != Stage::Foundation || config.most_pictures < 2 {
+            return drawn;
+        }
+        let dice = &mut Dice::new(self.config.seed ^ PICTURES_TOGETHER, batch);
+        if !dice.chance(config.several as f32) {
+            return drawn;
+        }
+        let together = dice.count(2, config.most_pictures as u32) as usize;
+        drawn.chunks(together).map(<[Conversation]>::concat).collect()
+    }
+
     /// A conversation, as the sample numbered `draw` of the run: whatever varies between epochs follows from it.
     pub fn prepare(&self, rows: &[Row], draw: u64) -> Result<Prepared, TrainError> {
         let train = &self.dataset.train;
         let dice = &mut Dice::new(self.config.seed, draw);
         match *rows {
-            [Row::Foundation(at)] => self.prepare_foundation(&train.foundation[at as usize], Some(dice)),
+            [Row::Foundation(_), ..] => {
+                let rows: Vec<_> = rows.iter().filter_map(|row| foundation_row(train, *row)).collect();
+                self.prepare_foundation(&rows, Some(dice))
+            }
             [Row::Spatial(at)] if self.config.stage == Stage::Reasoning => {
                 self.prepare_prompt(&train.spatial[at as usize])
             }
@@ -253,10 +284,6 @@ impl Encoder {
                 self.supervised(&rows)
             }
         }
-    }
-
-    fn open(&self, image: &str) -> Result<PixelPatches, TrainError> {
-        open_patches(&self.dataset.image_path(image), &self.processor)
     }
 
     /// What is asked and what is wanted.
@@ -280,7 +307,7 @@ impl Encoder {
             }
             Row::Foundation(at) => {
                 let row = &train.foundation[at as usize];
-                Ok((CAPTION_INSTRUCTION.to_owned(), row.caption.clone()))
+                Ok((caption_instruction(1).to_owned(), row.caption.clone()))
             }
         }
     }
@@ -336,18 +363,37 @@ impl Encoder {
         Ok(Prepared { encoded, labels: None, question: None })
     }
 
-    /// With `dice`, a caption drawn anew.
+    /// Pictures and their caption. With `dice`, one drawn anew, and several pictures of one size are the frames of a video half
+    /// the time, if a frame is a patch by itself: as images their numbers are told, as frames it is their time that tells
+    /// them apart.
     pub fn prepare_foundation(
         &self,
-        row: &FoundationSample,
-        dice: Option<&mut Dice>,
+        rows: &[&FoundationSample],
+        mut dice: Option<&mut Dice>,
     ) -> Result<Prepared, TrainError> {
-        let patches = self.open(&row.image)?;
-        let labels = self.dense_labels(row, &patches)?;
-        let caption = row.caption_for(patches.resized_size, dice);
-        let messages = conversation(1, CAPTION_INSTRUCTION, Some(&caption));
-        let encoded = self.processor.encode(&messages, vec![patches], false)?;
-        Ok(Prepared { encoded, labels: Some(labels), question: None })
+        let size = |row: &&FoundationSample| (row.width, row.height);
+        let may_be_video = rows.len() > 1
+            && self.processor.image.temporal_patch_size == 1
+            && rows.windows(2).all(|pair| size(&pair[0]) == size(&pair[1]));
+        let data_type = match rows {
+            [_] => DataType::SingleImage,
+            _ if may_be_video && dice.as_mut().is_some_and(|dice| dice.chance(0.5)) => DataType::Video,
+            _ => DataType::MultiView,
+        };
+        let paths: Vec<String> = rows.iter().map(|row| row.image.clone()).collect();
+        let images = open_visuals(&self.dataset, &paths, data_type, &self.processor)?;
+        let seen = |at: usize| images.get(at).or(images.first());
+        let mut labels = Vec::with_capacity(rows.len());
+        let mut captioned = Vec::with_capacity(rows.len());
+        for (at, row) in rows.iter().enumerate() {
+            let Some(patches) = seen(at) else { continue };
+            labels.push(self.dense_labels(row, patches)?);
+            captioned.push(row.captioned(patches.resized_size));
+        }
+        let caption = caption(&captioned, dice);
+        let messages = conversation(images.len(), caption_instruction(rows.len()), Some(&caption));
+        let encoded = self.processor.encode(&messages, images, false)?;
+        Ok(Prepared { encoded, labels: Some(DenseLabels::concat(labels.iter())), question: None })
     }
 
     fn dense_labels(
@@ -437,11 +483,16 @@ pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>
         };
         for micro_step in first_step * accumulation..total * accumulation {
             let first = micro_step * batch as u64;
-            let prepared = sampler
+            let drawn: Vec<Conversation> = sampler
                 .take(first, batch)
-                .into_par_iter()
+                .into_iter()
+                .map(|index| encoder.conversations[index].clone())
+                .collect();
+            let prepared = encoder
+                .put_together(drawn, micro_step)
+                .par_iter()
                 .enumerate()
-                .map(|(at, index)| encoder.prepare(&encoder.conversations[index], first + at as u64))
+                .map(|(at, rows)| encoder.prepare(rows, first + at as u64))
                 .collect::<Result<Vec<_>, _>>();
             let failed = prepared.is_err();
             if sender.send(prepared).is_err() || failed {
@@ -456,7 +507,7 @@ pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>
 mod tests {
     use super::*;
     use crate::model::bundled;
-    use crate::samples::{ColdStartSample, GroundingSample};
+    use crate::samples::{ColdStartSample, FoundationObject, GroundingSample};
     use crate::training::config::Preset;
 
     fn split() -> Split {
@@ -566,6 +617,79 @@ mod tests {
         let mixture = Mixture { cold_start: 1.0, localization: 0.0, single_image: 0.0, ..mixture };
         let found = conversations(&split, Stage::ColdStart, &mixture, 3);
         assert_eq!(found, [vec![Row::ColdStart(0), Row::ColdStart(1)], vec![Row::ColdStart(2)]]);
+    }
+
+    #[test]
+    fn pictures_of_the_foundation_are_put_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let size = (56, 56);
+        image::RgbImage::new(size.0, size.1).save(dir.path().join("room.png")).unwrap();
+        image::GrayImage::from_pixel(size.0, size.1, image::Luma([1]))
+            .save(dir.path().join("room_instances.png"))
+            .unwrap();
+        let row = |label: &str| FoundationSample {
+            image: "room.png".into(),
+            width: size.0,
+            height: size.1,
+            instances: "room_instances.png".into(),
+            objects: vec![FoundationObject {
+                instance: 1,
+                label: label.into(),
+                bbox_2d: [0, 0, 56, 56],
+                distance_m: 2.0,
+            }],
+            caption: String::new(),
+        };
+        let labels = ["bed", "tv", "lamp", "chair", "sofa"];
+        let mut config = TrainConfig::new(Stage::Foundation, Preset::Corrected, "data".into(), "tiny".into());
+        config.foundation.several = 1.0;
+        config.foundation.most_pictures = 3;
+        let train = Split { foundation: labels.map(row).to_vec(), ..Split::default() };
+        let dataset = Dataset {
+            root: dir.path().to_owned(),
+            info: None,
+            train,
+            validation: Split::default(),
+            evidence: Vec::new(),
+        };
+        let conversations = conversations(&dataset.train, Stage::Foundation, &config.mixture, 1);
+        let mut encoder = Encoder {
+            dataset: Arc::new(dataset),
+            processor: Arc::new(bundled::processor().unwrap()),
+            config,
+            categories: Arc::new(labels.map(str::to_owned).to_vec()),
+            conversations: Arc::new(conversations.clone()),
+        };
+        let of_videos = (0..40)
+            .filter(|batch| {
+                let together = encoder.put_together(conversations.clone(), *batch);
+                assert_eq!(together.concat(), conversations.concat());
+                assert!(together.iter().all(|rows| rows.len() <= 3) && together[0].len() > 1);
+                let prepared = encoder.prepare(&together[0], *batch).unwrap();
+                let text = encoder.processor.decode(&prepared.encoded.token_ids);
+                let video = prepared.encoded.images[0].is_video();
+                assert_eq!(
+                    text.matches(" at (0, 0, 56, 56) of picture ").count(),
+                    together[0].len(),
+                    "{text}"
+                );
+                for (label, number) in labels.iter().zip(1..=together[0].len()) {
+                    assert!(
+                        text.contains(&format!("{label} at (0, 0, 56, 56) of picture {number}")),
+                        "{text}"
+                    );
+                }
+                assert_eq!(prepared.encoded.images.len(), if video { 1 } else { together[0].len() });
+                // Four patches of a token, four tokens of a picture.
+                let labels = prepared.labels.unwrap();
+                assert_eq!(labels.category.len(), 16 * together[0].len());
+                assert_eq!([labels.category[0], labels.category[16]], [1, 2]);
+                video
+            })
+            .count();
+        assert!((8..32).contains(&of_videos), "{of_videos}");
+        encoder.config.foundation.several = 0.0;
+        assert_eq!(encoder.put_together(conversations.clone(), 0), conversations);
     }
 
     #[test]

@@ -115,6 +115,11 @@ pub struct TrainConfig {
     /// Up to so many questions about the same pictures become one sample, a conversation of several turns: the pictures
     /// are looked at once and answered about many times. 1 as published, and always in the reasoning stage.
     pub turns: usize,
+    /// Weight of two losses beside that of the answers, where there are several pictures or the frames of a video: image
+    /// tokens are to tell the number of their picture after the first layer of the language model, and the numbers with which
+    /// answers name a picture count once more. A model of a few layers does not learn to name pictures else. Not in the
+    /// reasoning stage.
+    pub picture_numbers: f64,
     /// Parts of a batch computed at the same time on the CPU, each on its share of the cores. The sums of
     /// their gradients round differently from those of the whole, so a resumed run keeps its number.
     pub shards: usize,
@@ -197,6 +202,11 @@ pub struct FoundationConfig {
     pub position: f64,
     /// Cross-entropy of the caption.
     pub caption: f64,
+    /// Share of the batches whose samples have several pictures each, as views or as the frames of a video, so that the model
+    /// learns to find things among them. `batch_size` counts pictures.
+    pub several: f64,
+    /// Most pictures of such a sample.
+    pub most_pictures: usize,
 }
 
 /// What a completion's loss is a mean over.
@@ -302,6 +312,7 @@ impl TrainConfig {
                 (true, Stage::ColdStart) => 3,
                 (true, _) => 6,
             },
+            picture_numbers: if tiny && !published && !reasons { 1.0 } else { 0.0 },
             shards: if tiny { std::thread::available_parallelism().map_or(1, |n| n.get().min(8)) } else { 1 },
             group_by_length: tiny && !reasons,
             gradient_checkpointing: !tiny,
@@ -341,6 +352,8 @@ impl TrainConfig {
                 distance: 0.5,
                 position: 5.0,
                 caption: 1.0,
+                several: 0.0,
+                most_pictures: 8,
             },
             reinforcement: ReinforcementConfig {
                 group: if tiny { 8 } else { 4 },
@@ -423,12 +436,14 @@ impl TrainConfig {
                 return Err(TrainError::Config(format!("{field} must be above zero, not {value}")));
             }
         }
-        for (field, share) in
-            [("warmup", self.warmup), ("foundation.captions_after", self.foundation.captions_after)]
-        {
+        for (field, share, of) in [
+            ("warmup", self.warmup, "steps"),
+            ("foundation.captions_after", self.foundation.captions_after, "steps"),
+            ("foundation.several", self.foundation.several, "batches"),
+        ] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(TrainError::Config(format!(
-                    "{field} is a share of the steps, 0 to 1, not {share}"
+                    "{field} is a share of the {of}, 0 to 1, not {share}"
                 )));
             }
         }
@@ -436,6 +451,7 @@ impl TrainConfig {
             self.mixture;
         let not_negative = [
             ("weight_decay", self.weight_decay),
+            ("picture_numbers", self.picture_numbers),
             ("mixture.localization", localization),
             ("mixture.single_image", single_image),
             ("mixture.multi_view", multi_view),

@@ -160,7 +160,7 @@ mod tests {
     use crate::model::qwen2_5_vl::SpecialTokens;
     use crate::model::{ModelInput, Qwen2_5Vl, Qwen2_5VlConfig};
     use crate::processor::{Encoded, PixelPatches};
-    use crate::training::losses::{AnswerTargets, answer_length, answer_loss};
+    use crate::training::losses::{AnswerTargets, answer_length};
     use crate::training::optimizer::{AdamW, clip_gradients, name_parameters};
     use burn::module::{ModuleVisitor, Param};
     use burn::tensor::Tensor;
@@ -221,7 +221,8 @@ mod tests {
                     .unwrap()
                     .with_images(model.encode_images(&images).unwrap());
                 let targets = AnswerTargets::new(&encoded, input.token_ids.dims()[1]);
-                let loss = answer_loss(&model, &input, &targets, count, &device);
+                let losses = targets.losses(&model, model.hidden(&input, None));
+                let loss = losses.sum().div_scalar(count as f64);
                 let value = f64::from(loss.clone().into_scalar::<f32>());
                 (device, value, GradientsParams::from_grads(loss.backward(), &model))
             });

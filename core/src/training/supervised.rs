@@ -2,7 +2,7 @@
 
 use super::batches::{self, Prepared};
 use super::foundation::{DenseCounts, DenseHeads};
-use super::losses::{AnswerTargets, answer_length, answer_loss};
+use super::losses::{AnswerTargets, PictureNumbers, answer_length};
 use super::optimizer::clip_gradients;
 use super::schedule;
 use super::shards::GradientSums;
@@ -30,6 +30,11 @@ impl Trainer {
         let whole = Whole {
             answer_tokens: work.iter().flatten().map(|sample| answer_length(&sample.encoded)).sum(),
             dense: DenseCounts::of(work.iter().flatten().filter_map(|sample| sample.labels.as_ref())),
+            picture_numbers: work
+                .iter()
+                .flatten()
+                .map(|sample| self.numbers_of(&[&sample.encoded], 0).counts())
+                .fold([0, 0], |[tokens, named], [more, further]| [tokens + more, named + further]),
             captions: self.step as f64 >= self.config.foundation.captions_after * self.config.steps as f64,
         };
         for batch in work {
@@ -117,6 +122,43 @@ impl Trainer {
         Replica { device: device.clone(), model, heads: heads.map(|heads| heads.fork(device)) }
     }
 
+    /// Where samples are to tell the numbers of their pictures: nowhere if that weighs nothing.
+    fn numbers_of(&self, encoded: &[&Encoded], time: usize) -> PictureNumbers {
+        let encoded = if self.config.picture_numbers > 0.0 { encoded } else { &[] };
+        PictureNumbers::new(encoded, time, &self.processor)
+    }
+
+    /// Those of some samples, as parts of the means over the whole step.
+    fn answer_losses(
+        &self,
+        Replica { device, model, .. }: &Replica,
+        encoded: &[&Encoded],
+        image_tokens: Tensor<2>,
+        whole: &Whole,
+    ) -> Result<AnswerLosses, TrainError> {
+        let input = ModelInput::padded(encoded, model.config(), device, padding_multiple(device))?
+            .with_images(image_tokens);
+        let time = input.token_ids.dims()[1];
+        let mut first = None;
+        let hidden = model.hidden_watched(&input, None, &mut |layer, state| {
+            if layer == 0 {
+                first = Some(state.clone());
+            }
+        });
+        let mean = |losses: Tensor<1>, count: usize| losses.sum().div_scalar(count.max(1) as f64);
+        let answers = AnswerTargets::new(encoded, time).losses(model, hidden);
+        let found = self.numbers_of(encoded, time);
+        let ([shown, named], [all_shown, all_named]) = (found.counts(), whole.picture_numbers);
+        let mut numbers = Vec::new();
+        if let Some(first) = first.filter(|_| shown > 0) {
+            numbers.push(("pictures_told_apart", mean(found.losses(model, first), all_shown)));
+        }
+        if named > 0 {
+            numbers.push(("pictures_named", mean(found.of_answers(answers.clone()), all_named)));
+        }
+        Ok(AnswerLosses { answer: mean(answers, whole.answer_tokens), numbers })
+    }
+
     /// What a part of a batch adds to the loss and, where the loss is a sum, to its terms by name.
     fn loss(
         &self,
@@ -128,17 +170,20 @@ impl Trainer {
         let encoded: Vec<&Encoded> = part.iter().map(|sample| &sample.encoded).collect();
         let images: Vec<_> = encoded.iter().flat_map(|sample| &sample.images).collect();
         let image_tokens = model.encode_images(&images)?;
-        let answer = || -> Result<Tensor<1>, TrainError> {
-            let input = ModelInput::padded(&encoded, model.config(), device, padding_multiple(device))?
-                .with_images(image_tokens.clone());
-            let targets = AnswerTargets::new(&encoded, input.token_ids.dims()[1]);
-            Ok(answer_loss(model, &input, &targets, whole.answer_tokens, device))
-        };
-        let Some(heads) = heads else { return Ok((answer()?, Vec::new())) };
-        let labels = batches::DenseLabels::concat(part.iter().filter_map(|sample| sample.labels.as_ref()));
-        let dense = heads.losses(&image_tokens, &labels, &whole.dense, device);
         let read =
             |name: &str, term: &Tensor<1>| (name.to_owned(), f64::from(term.clone().into_scalar::<f32>()));
+        let Some(heads) = heads else {
+            let found = self.answer_losses(copy, &encoded, image_tokens, whole)?;
+            let mut terms = Vec::new();
+            // Of the parts that show one picture only, too.
+            if whole.picture_numbers != [0, 0] {
+                terms.push(read("answer", &found.answer));
+            }
+            terms.extend(found.numbers.iter().map(|(name, term)| read(name, term)));
+            return Ok((found.weighted(1.0, self.config.picture_numbers), terms));
+        };
+        let labels = batches::DenseLabels::concat(part.iter().filter_map(|sample| sample.labels.as_ref()));
+        let dense = heads.losses(&image_tokens, &labels, &whole.dense, device);
         let mut terms = vec![
             read("category", &dense.category),
             read("bounds", &dense.bounds),
@@ -148,9 +193,10 @@ impl Trainer {
         let config = &self.config.foundation;
         let mut loss = dense.weighted(config);
         if whole.captions {
-            let caption = answer()?;
-            terms.push(read("caption", &caption));
-            loss = loss + caption.mul_scalar(config.caption);
+            let found = self.answer_losses(copy, &encoded, image_tokens, whole)?;
+            terms.push(read("caption", &found.answer));
+            terms.extend(found.numbers.iter().map(|(name, term)| read(name, term)));
+            loss = loss + found.weighted(config.caption, self.config.picture_numbers);
         }
         Ok((loss, terms))
     }
@@ -160,9 +206,24 @@ impl Trainer {
 /// whichever batch it is in.
 struct Whole {
     answer_tokens: usize,
+    /// Image tokens that are to tell the number of their picture, and numbers in answers that name one.
+    picture_numbers: [usize; 2],
     dense: DenseCounts,
     /// Whether the foundation stage has come to its captions.
     captions: bool,
+}
+
+/// The loss of answers, and beside it, by name, what a small model learns of the numbers of several pictures.
+struct AnswerLosses {
+    answer: Tensor<1>,
+    numbers: Vec<(&'static str, Tensor<1>)>,
+}
+
+impl AnswerLosses {
+    fn weighted(self, answer: f64, numbers: f64) -> Tensor<1> {
+        let start = self.answer.mul_scalar(answer);
+        self.numbers.into_iter().fold(start, |loss, (_, term)| loss + term.mul_scalar(numbers))
+    }
 }
 
 /// The model on the device of a part of a batch.

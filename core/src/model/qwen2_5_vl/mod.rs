@@ -201,6 +201,16 @@ impl Qwen2_5Vl {
 
     /// `[batch, tokens, hidden]` after the final norm. With a cache, `input` is the next piece of each row.
     pub fn hidden(&self, input: &ModelInput, cache: Option<&mut KvCache>) -> Tensor<3> {
+        self.hidden_watched(input, cache, &mut |_, _| {})
+    }
+
+    /// As [`Self::hidden`]; `watch` is shown what comes out of each layer of the language model, by its place.
+    pub fn hidden_watched(
+        &self,
+        input: &ModelInput,
+        cache: Option<&mut KvCache>,
+        watch: &mut dyn FnMut(usize, &Tensor<3>),
+    ) -> Tensor<3> {
         let text = self.model.embed_tokens.forward(input.token_ids.clone());
         let embedded = match (&input.sources, &input.image_embeddings) {
             (Some(sources), Some(images)) => {
@@ -210,7 +220,7 @@ impl Qwen2_5Vl {
             }
             _ => text,
         };
-        self.model.forward(embedded, input.positions.clone(), &input.lengths, cache)
+        self.model.forward(embedded, input.positions.clone(), &input.lengths, cache, watch)
     }
 
     /// `[…, hidden]` → `[…, vocabulary]`

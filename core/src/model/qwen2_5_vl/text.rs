@@ -95,12 +95,14 @@ impl TextModel {
     /// Embedded tokens `[batch, tokens, hidden]` → the same shape after the final norm.
     ///
     /// `positions` is `[3, batch, tokens]`; `lengths` the real tokens of each right-padded row.
+    /// `watch` is shown what comes out of each layer, by its place.
     pub fn forward(
         &self,
         embedded: Tensor<3>,
         positions: Tensor<3, Int>,
         lengths: &[usize],
         mut cache: Option<&mut KvCache>,
+        watch: &mut dyn FnMut(usize, &Tensor<3>),
     ) -> Tensor<3> {
         let [_, tokens, _] = embedded.dims();
         let rotary = Rotary::text(&self.config, positions);
@@ -111,6 +113,7 @@ impl TextModel {
         for (index, layer) in self.layers.iter().enumerate() {
             let cache = cache.as_mut().map(|cache| (&mut **cache, index));
             hidden = layer.forward(hidden, &rotary, &mask, cache);
+            watch(index, &hidden);
         }
         self.norm.forward(hidden)
     }

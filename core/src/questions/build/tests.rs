@@ -2,7 +2,7 @@ use super::compose::is_held_out;
 use super::gather::Gatherer;
 use super::source::SceneSource;
 use super::*;
-use crate::samples::{DataType, Dataset, QuestionType};
+use crate::samples::{DataType, Dataset, QuestionType, caption};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -73,7 +73,8 @@ fn what_is_built_passes_the_check_and_keeps_its_parts_apart() {
     assert!(sample.image[0].contains(&scene.name) && camera < scene.cameras.len());
     assert!(sample.answer.iter().all(|a| scene.objects.iter().any(|o| o.category == a.label)));
     let row = &dataset.train.foundation[0];
-    assert_eq!(row.caption, row.caption_for((row.width, row.height), None));
+    let own = row.captioned((row.width, row.height));
+    assert_eq!(row.caption, caption(&[own], None));
 }
 
 #[test]

@@ -48,8 +48,8 @@ pub(super) fn ask(showing: &Showing, limit: usize, dice: &mut Dice) -> Vec<Candi
             "What will be the first-time appearance order of the following categories in the video: {}?",
             shuffled.join(", ")
         );
-        let asked_for: Vec<(&str, usize)> =
-            order.iter().map(|sight| (sight.object.category.as_str(), sight.frame)).collect();
+        let asked_for: Vec<(&Object, usize)> =
+            order.iter().map(|sight| (sight.object, sight.frame)).collect();
         order.sort_by_key(|sight| sight.frame);
         let ids: Vec<u16> = order.iter().map(|sight| sight.object.id).collect();
         if ids.len() < THINGS || asked.contains(&ids) {

@@ -100,8 +100,11 @@ impl<'a> Telling<'a> {
         Self { showing, cameras }
     }
 
-    /// What the pictures are called.
+    /// What the pictures are called. A small model has one word for all of them, that of the numbers before them.
     fn name(&self) -> &'static str {
+        if self.has_boxes() {
+            return "picture";
+        }
         match self.showing.data_type {
             DataType::SingleImage => "image",
             DataType::MultiView => "view",
@@ -181,6 +184,17 @@ impl<'a> Telling<'a> {
         )
     }
 
+    /// The box of the object in one of the pictures, `at (12, 40, 80, 120) of picture 2`: which of several that is stands
+    /// behind it, where a small model has found the thing.
+    fn boxed(&self, object: &Object, view: usize) -> Option<String> {
+        let [x1, y1, x2, y2] = self.showing.sights.observation(self.cameras[view], object.id)?.bbox_2d();
+        let place = format!("at ({x1}, {y1}, {x2}, {y2})");
+        Some(match self.showing.data_type {
+            DataType::SingleImage => place,
+            DataType::MultiView | DataType::Video => format!("{place} of {} {}", self.name(), view + 1),
+        })
+    }
+
     /// A sentence that says where the object is seen.
     fn sighting(&self, object: &Object, view: Option<usize>, dice: &mut Dice) -> String {
         let name = &object.category;
@@ -192,18 +206,14 @@ impl<'a> Telling<'a> {
         let Some((view, seen, camera, place)) = view.and_then(seen) else {
             return format!("The {name} is hard to see.");
         };
-        let number = view + 1;
-        if self.has_boxes() {
-            let [x1, y1, x2, y2] = seen.bbox_2d();
+        if let Some(boxed) = self.boxed(object, view).filter(|_| self.has_boxes()) {
             let [right, ahead] = half_meters(place);
             // The middle of something large can be behind the camera that sees a part of it.
             let depth = if ahead < 0 { "behind" } else { "far" };
-            let place = format!("at ({x1}, {y1}, {x2}, {y2}), {} {depth}, {}.", ahead.abs(), aside(right));
-            return match (self.showing.data_type, dice.index(2)) {
-                (DataType::SingleImage, 0) => format!("The {name} is {place}"),
-                (DataType::SingleImage, _) => format!("I see the {name} {place}"),
-                (_, 0) => format!("The {name} is in {} {number} {place}", self.name()),
-                _ => format!("I see the {name} in {} {number} {place}", self.name()),
+            let place = format!("{boxed}, {} {depth}, {}.", ahead.abs(), aside(right));
+            return match dice.index(2) {
+                0 => format!("The {name} is {place}"),
+                _ => format!("I see the {name} {place}"),
             };
         }
         let middle = (seen.pixel_box.x1 + seen.pixel_box.x2) * 0.5 / camera.intrinsics.width.max(1) as f32;
@@ -215,7 +225,7 @@ impl<'a> Telling<'a> {
         let far = metres(seen.camera_position.length());
         let where_ = match self.showing.data_type {
             DataType::SingleImage => format!("{side} of the image"),
-            _ => format!("{side} of {} {number}", self.name()),
+            _ => format!("{side} of {} {}", self.name(), view + 1),
         };
         match dice.index(3) {
             0 => format!("The {name} is {where_}, about {far} m away."),
@@ -406,19 +416,23 @@ fn along_the_longest_wall(outline: &[Vec2]) -> Vec2 {
     vec2(corners[0].distance(corners[1]), corners[1].distance(corners[2]))
 }
 
-pub(super) fn appearance_order(telling: &Telling, asked: &[(&str, usize)], dice: &mut Dice) -> String {
-    let tell = |things: &[(&str, usize)]| {
-        let things: Vec<String> =
-            things.iter().map(|(name, frame)| format!("the {name} in frame {}", frame + 1)).collect();
-        things.join(", ")
+/// `asked`: things, and the places of the first frames with something of them.
+pub(super) fn appearance_order(telling: &Telling, asked: &[(&Object, usize)], dice: &mut Dice) -> String {
+    let in_frame = |(object, frame): &(&Object, usize)| {
+        format!("the {} in {} {}", object.category, telling.name(), frame + 1)
     };
+    let seen = |thing: &(&Object, usize)| {
+        let boxed = telling.boxed(thing.0, thing.1).filter(|_| telling.has_boxes());
+        boxed.map_or_else(|| in_frame(thing), |boxed| format!("the {} {boxed}", thing.0.category))
+    };
+    let list = |things: Vec<String>| things.join(", ");
     let mut in_order = asked.to_vec();
     in_order.sort_by_key(|(_, frame)| *frame);
     [
         opening(dice),
         format!("I look for the first {} that shows each.", telling.name()),
-        format!("{}.", capital(&tell(asked))),
-        format!("Sorted by time: {}.", tell(&in_order)),
+        format!("{}.", capital(&list(asked.iter().map(seen).collect()))),
+        format!("Sorted by time: {}.", list(in_order.iter().map(in_frame).collect())),
     ]
     .join(" ")
 }

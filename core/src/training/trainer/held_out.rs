@@ -55,7 +55,7 @@ impl Trainer {
         let rows = &self.dataset.validation.foundation;
         let count = count.min(rows.len());
         let encoder = self.encoder();
-        (0..count).map(|i| encoder.prepare_foundation(&rows[i * rows.len() / count], None)).collect()
+        (0..count).map(|i| encoder.prepare_foundation(&[&rows[i * rows.len() / count]], None)).collect()
     }
 
     /// Whether it came to its end: a stop cuts it short, and then nothing is written.

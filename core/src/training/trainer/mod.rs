@@ -502,11 +502,11 @@ impl StepDone {
 
     pub fn add(&mut self, loss: f64, terms: Vec<(String, f64)>) {
         self.loss += loss;
-        for (at, (name, value)) in terms.into_iter().enumerate() {
-            if self.parts.len() <= at {
-                self.parts.push((name, 0.0));
+        for (name, value) in terms {
+            match self.parts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += value,
+                None => self.parts.push((name, value)),
             }
-            self.parts[at].1 += value;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::batches::conversation;
 use super::super::config::Preset;
-use super::super::losses::{AnswerTargets, answer_length, answer_loss};
+use super::super::losses::AnswerTargets;
 use super::*;
 use crate::model::{ModelInput, bundled};
 use crate::samples::Split;
@@ -24,10 +24,16 @@ fn trainer() -> Trainer {
 
 /// A picture, a question and an answer.
 fn sample(trainer: &Trainer, shade: u8, answer: &str) -> Prepared {
-    let picture = image::RgbImage::from_pixel(112, 84, image::Rgb([shade, 90, 255 - shade]));
-    let patches = trainer.processor.image.preprocess(&picture).unwrap();
-    let messages = conversation(1, "What is left of the bed?", Some(answer));
-    let encoded = trainer.processor.encode(&messages, vec![patches], false).unwrap();
+    several(trainer, &[shade], answer)
+}
+
+/// Pictures, a question about them and an answer.
+fn several(trainer: &Trainer, shades: &[u8], answer: &str) -> Prepared {
+    let picture = |shade: &u8| image::RgbImage::from_pixel(112, 84, image::Rgb([*shade, 90, 255 - shade]));
+    let patches: Vec<_> =
+        shades.iter().map(|shade| trainer.processor.image.preprocess(&picture(shade)).unwrap()).collect();
+    let messages = conversation(patches.len(), "What is left of the bed?", Some(answer));
+    let encoded = trainer.processor.encode(&messages, patches, false).unwrap();
     Prepared { encoded, labels: None, question: None }
 }
 
@@ -67,6 +73,36 @@ fn a_token_weighs_the_same_in_whichever_batch_of_a_step_it_is() {
 }
 
 #[test]
+fn image_tokens_learn_the_number_of_their_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(dir.path()).unwrap();
+    let mut trainer = trainer();
+    (trainer.config.steps, trainer.config.warmup) = (30, 0.0);
+    let step = |trainer: &mut Trainer| {
+        let samples = vec![
+            several(trainer, &[10, 120, 60], "a lamp, of picture 3"),
+            sample(trainer, 200, "a chair"),
+            several(trainer, &[80, 30], "a table"),
+        ];
+        let done = trainer.supervised_step(&[samples], &run).unwrap();
+        let names: Vec<&str> = done.parts.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["answer", "pictures_told_apart", "pictures_named"]);
+        let [answer, shown, named] = [0, 1, 2].map(|at| done.parts[at].1);
+        let weight = trainer.config.picture_numbers;
+        assert!((answer + weight * (shown + named) - done.loss).abs() < 1e-5 * done.loss);
+        shown
+    };
+    let first = step(&mut trainer);
+    let last = (1..30).map(|_| step(&mut trainer)).last().unwrap();
+    assert!(last < first * 0.2, "{first} {last}");
+
+    // Where it weighs nothing, nothing is computed.
+    trainer.config.picture_numbers = 0.0;
+    let samples = vec![several(&trainer, &[10, 120], "a lamp")];
+    assert!(trainer.supervised_step(&[samples], &run).unwrap().parts.is_empty());
+}
+
+#[test]
 fn a_gradient_that_is_no_number_moves_nothing() {
     struct Spoil<'a>(&'a mut GradientsParams);
     impl ModuleVisitor for Spoil<'_> {
@@ -92,14 +128,13 @@ fn padding_to_a_round_length_changes_no_loss() {
     let encoded: Vec<&Encoded> = samples.iter().map(|sample| &sample.encoded).collect();
     let images: Vec<_> = encoded.iter().flat_map(|sample| &sample.images).collect();
     let tokens = trainer.model.encode_images(&images).unwrap();
-    let count = encoded.iter().map(|sample| answer_length(sample)).sum();
     let loss = |multiple: usize| {
         let input = ModelInput::padded(&encoded, trainer.model.config(), &trainer.device, multiple).unwrap();
         let width = input.token_ids.dims()[1];
         assert!(width.is_multiple_of(multiple));
         let targets = AnswerTargets::new(&encoded, width);
         let input = input.with_images(tokens.clone());
-        answer_loss(&trainer.model, &input, &targets, count, &trainer.device).into_scalar::<f32>()
+        targets.losses(&trainer.model, trainer.model.hidden(&input, None)).mean().into_scalar::<f32>()
     };
     assert!((loss(1) - loss(64)).abs() < 1e-5, "{} {}", loss(1), loss(64));
 }

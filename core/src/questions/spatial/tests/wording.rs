@@ -285,8 +285,12 @@ fn small_models_can_follow_how_places_lead_to_the_answer() {
         for candidate in ask_all(&filmed.sights(), &config, &mut Dice::new(seed, 0)) {
             let thought = &candidate.thought.text(None);
             let mut places: BTreeMap<String, (usize, [i32; 2])> = BTreeMap::new();
-            for (sighting, rest) in sightings(thought).into_iter().zip(thought.split("), ").skip(1)) {
-                let told = half_meters(rest.split(". ").next().unwrap());
+            // When things appear is told by the pictures alone.
+            let placed = candidate.question_type != QuestionType::AppearanceOrder;
+            for sighting in sightings(thought).into_iter().filter(|_| placed) {
+                let [x1, y1, x2, y2] = sighting.found.bbox_2d;
+                let (_, rest) = thought.split_once(&format!("({x1}, {y1}, {x2}, {y2})")).unwrap();
+                let told = half_meters(rest.split_once(", ").unwrap().1.split(". ").next().unwrap());
                 let object = filmed.the(&candidate, &sighting.found.label);
                 let camera = candidate.cameras[sighting.picture];
                 let pose = &filmed.scene.cameras[camera].pose;
