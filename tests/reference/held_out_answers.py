@@ -16,7 +16,7 @@ from pathlib import Path
 
 SEEN_WIDTH = 224  # of the tiny model's pictures
 SIGHTING = re.compile(
-    r"(?:The|see the) ([a-z ]+?)(?: is)? at \((\d+), (\d+), (\d+), (\d+)\)(?: of picture (\d+))?, (\d+) (far|behind), (\d+) (left|right)"
+    r"(?:The|see the) ([a-z ]+?)(?: is)?(?: in (?:view|frame) (\d+))? at \((\d+), (\d+), (\d+), (\d+)\)(?: of picture (\d+))?, (\d+) (far|behind), (\d+) (left|right)"
 )  # fmt: skip
 OFFSET = re.compile(r"From the ([a-z ]+), the ([a-z ]+) is (\d+) (left|right), (\d+) (farther|closer)")
 
@@ -43,12 +43,12 @@ def thoughts(data, answers):
     offsets = exact = near = listed = smallest = 0
     for answer in answers:
         images, places = pictures[answer["question_id"]], {}
-        for name, *box, number, far, way, aside, side in SIGHTING.findall(answer["text"]):
+        for name, before, *box, behind, far, way, aside, side in SIGHTING.findall(answer["text"]):
             places[name] = (int(aside) * (1 if side == "right" else -1), int(far) * (1 if way == "far" else -1))
             shown = [image for image in images if (image, name) in truth]
             if not shown:
                 continue
-            at = int(number or 1) - 1
+            at = int(before or behind or 1) - 1
             box = [scale * int(value) for value in box]
             counts = told[answer["kind"].split("/")[0]]
             counts[0] += 1
