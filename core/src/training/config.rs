@@ -117,8 +117,9 @@ pub struct TrainConfig {
     pub turns: usize,
     /// Weight of two losses beside that of the answers, where there are several pictures or the frames of a video: image
     /// tokens are to tell the number of their picture after the first layer of the language model, and the numbers with which
-    /// answers name a picture count once more. A model of a few layers does not learn to name pictures else. Not in the
-    /// reasoning stage.
+    /// answers name a picture count once more. A model of a few layers does not learn to name pictures else. It begins in the
+    /// foundation stage: before a model can tell pictures apart, this takes more from what a later stage teaches than it
+    /// brings. Nothing to the reasoning stage.
     pub picture_numbers: f64,
     /// Parts of a batch computed at the same time on the CPU, each on its share of the cores. The sums of
     /// their gradients round differently from those of the whole, so a resumed run keeps its number.
@@ -312,7 +313,7 @@ impl TrainConfig {
                 (true, Stage::ColdStart) => 3,
                 (true, _) => 6,
             },
-            picture_numbers: if tiny && !published && !reasons { 1.0 } else { 0.0 },
+            picture_numbers: if tiny && stage == Stage::Foundation { 1.0 } else { 0.0 },
             shards: if tiny { std::thread::available_parallelism().map_or(1, |n| n.get().min(8)) } else { 1 },
             group_by_length: tiny && !reasons,
             gradient_checkpointing: !tiny,

@@ -77,7 +77,7 @@ fn image_tokens_learn_the_number_of_their_picture() {
     let dir = tempfile::tempdir().unwrap();
     let run = RunDir::create(dir.path()).unwrap();
     let mut trainer = trainer();
-    (trainer.config.steps, trainer.config.warmup) = (30, 0.0);
+    (trainer.config.steps, trainer.config.warmup, trainer.config.picture_numbers) = (30, 0.0, 1.0);
     let step = |trainer: &mut Trainer| {
         let samples = vec![
             several(trainer, &[10, 120, 60], "a lamp, of picture 3"),
