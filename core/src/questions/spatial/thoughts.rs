@@ -184,9 +184,12 @@ impl<'a> Telling<'a> {
         )
     }
 
-    /// The box of the object in one of the pictures, `at (12, 40, 80, 120) of picture 2`: which of several that is stands
-    /// behind it, where a small model has found the thing.
+    /// The box of the object in one of the pictures, if thoughts give boxes: `at (12, 40, 80, 120) of picture 2`. Which of
+    /// several that is stands behind it, where a small model has found the thing.
     fn boxed(&self, object: &Object, view: usize) -> Option<String> {
+        if !self.has_boxes() {
+            return None;
+        }
         let [x1, y1, x2, y2] = self.showing.sights.observation(self.cameras[view], object.id)?.bbox_2d();
         let place = format!("at ({x1}, {y1}, {x2}, {y2})");
         Some(match self.showing.data_type {
@@ -206,7 +209,7 @@ impl<'a> Telling<'a> {
         let Some((view, seen, camera, place)) = view.and_then(seen) else {
             return format!("The {name} is hard to see.");
         };
-        if let Some(boxed) = self.boxed(object, view).filter(|_| self.has_boxes()) {
+        if let Some(boxed) = self.boxed(object, view) {
             let [right, ahead] = half_meters(place);
             // The middle of something large can be behind the camera that sees a part of it.
             let depth = if ahead < 0 { "behind" } else { "far" };
@@ -422,7 +425,7 @@ pub(super) fn appearance_order(telling: &Telling, asked: &[(&Object, usize)], di
         format!("the {} in {} {}", object.category, telling.name(), frame + 1)
     };
     let seen = |thing: &(&Object, usize)| {
-        let boxed = telling.boxed(thing.0, thing.1).filter(|_| telling.has_boxes());
+        let boxed = telling.boxed(thing.0, thing.1);
         boxed.map_or_else(|| in_frame(thing), |boxed| format!("the {} {boxed}", thing.0.category))
     };
     let list = |things: Vec<String>| things.join(", ");
