@@ -12,7 +12,7 @@ use crate::samples::{
 };
 use crate::scenes::Dice;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -93,39 +93,83 @@ pub fn conversations(split: &Split, stage: Stage, mixture: &Mixture, turns: usiz
             .map(Row::Spatial)
             .collect()
     };
-    let mut pools = vec![
+    let pools = [
         (mixture.localization, count(split.grounding.len()).map(Row::Localization).collect()),
         (mixture.single_image, spatial(DataType::SingleImage)),
         (mixture.multi_view, spatial(DataType::MultiView)),
         (mixture.video, spatial(DataType::Video)),
         (mixture.cold_start, count(split.cold_start.len()).map(Row::ColdStart).collect::<Vec<_>>()),
     ];
-    if mixture.even_kinds && stage == Stage::Reasoning {
-        pools = evenly(split, pools);
-    }
+    let pools: Vec<(f64, Vec<Row>)> = pools.into_iter().filter(|(weight, _)| *weight > 0.0).collect();
+    let rows = pools.iter().flat_map(|(_, pool)| pool.iter().copied());
+    let kinds = if mixture.even_kinds { KindWeights::of(split, rows) } else { KindWeights::default() };
     let mut all = Vec::new();
-    for (weight, pool) in pools.into_iter().filter(|(weight, _)| *weight > 0.0) {
-        let pool = about_the_same_pictures(split, &pool, turns);
-        // So that number `at` of every copy stands at `at / weight`: evenly spread where some are left out.
-        let wanted = (weight * pool.len() as f64).round() as usize;
-        all.extend((0..wanted).map(|at| pool[(at as f64 / weight) as usize % pool.len()].clone()));
+    for (weight, pool) in pools {
+        // Every conversation goes on where the one before stopped, so that what fractions leave out is evenly spread.
+        let mut wanted = 0.0_f64;
+        for conversation in about_the_same_pictures(split, &pool, turns) {
+            let before = wanted.ceil();
+            wanted += weight * kinds.weight(split, &conversation);
+            all.extend(std::iter::repeat_n(conversation, (wanted.ceil() - before) as usize));
+        }
     }
     all
 }
 
-/// Cuts pools of spatial rows into kinds, each weighed so that as much is drawn of it as of the others.
-fn evenly(split: &Split, pools: Vec<(f64, Vec<Row>)>) -> Vec<(f64, Vec<Row>)> {
-    let mut kinds: BTreeMap<String, (f64, Vec<Row>)> = BTreeMap::new();
-    for (weight, pool) in pools.into_iter().filter(|(weight, _)| *weight > 0.0) {
-        for row in pool {
-            if let Row::Spatial(at) = row {
-                kinds.entry(kind(&split.spatial[at as usize])).or_insert((weight, Vec::new())).1.push(row);
+/// How often rows are to be drawn so that as much is asked of every kind as of the others, directly and with thoughts. Empty
+/// where they come as they are.
+#[derive(Default)]
+struct KindWeights {
+    weights: HashMap<(bool, String), f64>,
+    /// Kinds of the questions that have thoughts.
+    of_thoughts: HashMap<u64, String>,
+}
+
+impl KindWeights {
+    fn of(split: &Split, rows: impl Iterator<Item = Row>) -> Self {
+        let of_thoughts = match split.cold_start.len() {
+            0 => HashMap::new(),
+            _ => split.spatial.iter().map(|row| (row.question_id, kind(row))).collect(),
+        };
+        let mut found = Self { weights: HashMap::new(), of_thoughts };
+        for name in rows.filter_map(|row| found.name(split, row)).collect::<Vec<_>>() {
+            *found.weights.entry(name).or_default() += 1.0;
+        }
+        for thought in [false, true] {
+            let alike =
+                || found.weights.iter().filter(move |((of, _), _)| *of == thought).map(|(_, rows)| *rows);
+            let each = alike().sum::<f64>() / alike().count().max(1) as f64;
+            for (_, rows) in found.weights.iter_mut().filter(|((of, _), _)| *of == thought) {
+                *rows = each / *rows;
             }
         }
+        found
     }
-    let rows: usize = kinds.values().map(|(_, pool)| pool.len()).sum();
-    let each = rows as f64 / kinds.len().max(1) as f64;
-    kinds.into_values().map(|(weight, pool)| (weight * each / pool.len() as f64, pool)).collect()
+
+    /// Whether a row is a thought, and what kind of question it is about.
+    fn name(&self, split: &Split, row: Row) -> Option<(bool, String)> {
+        match row {
+            Row::Spatial(at) => Some((false, kind(&split.spatial[at as usize]))),
+            Row::ColdStart(at) => {
+                let row = &split.cold_start[at as usize];
+                // Thoughts of others may be about questions that are not in the set.
+                let known = self.of_thoughts.get(&row.question_id).cloned();
+                Some((true, known.unwrap_or_else(|| row.data_type.name().to_owned())))
+            }
+            Row::Localization(_) | Row::Foundation(_) => None,
+        }
+    }
+
+    /// That of a conversation is the mean of its rows'.
+    fn weight(&self, split: &Split, conversation: &[Row]) -> f64 {
+        if self.weights.is_empty() {
+            return 1.0;
+        }
+        let of = |row: &Row| {
+            self.name(split, *row).and_then(|name| self.weights.get(&name).copied()).unwrap_or(1.0)
+        };
+        conversation.iter().map(of).sum::<f64>() / conversation.len().max(1) as f64
+    }
 }
 
 /// Gathers rows about the same pictures, `turns` at most together, but none whose answer another one of them gives away.
@@ -557,7 +601,7 @@ mod tests {
         }
         let config = TrainConfig::new(Stage::Reasoning, Preset::Corrected, "data".into(), "tiny".into());
         assert!(config.mixture.even_kinds);
-        let mut drawn: BTreeMap<String, usize> = BTreeMap::new();
+        let mut drawn: HashMap<String, usize> = HashMap::new();
         for rows in conversations(&split, Stage::Reasoning, &config.mixture, 1) {
             let [Row::Spatial(at)] = rows[..] else { panic!("{rows:?}") };
             *drawn.entry(kind(&split.spatial[at as usize])).or_default() += 1;
@@ -567,6 +611,33 @@ mod tests {
         assert!(drawn.values().all(|count| (2..=3).contains(count)), "{drawn:?}");
         let as_they_come = Mixture { even_kinds: false, ..config.mixture };
         assert_eq!(conversations(&split, Stage::Reasoning, &as_they_come, 1).len(), 10);
+
+        // Thoughts about all of them, and one about a question of which nothing is known.
+        let thought = |question_id: u64, image: &[String], data_type| ColdStartSample {
+            question_id,
+            prompt: String::new(),
+            solution: String::new(),
+            image: image.to_vec(),
+            data_type,
+        };
+        for (id, row) in split.spatial.iter_mut().enumerate() {
+            row.question_id = id as u64;
+        }
+        split.cold_start =
+            split.spatial.iter().map(|row| thought(row.question_id, &row.image, row.data_type)).collect();
+        split.cold_start.push(thought(99, &["a.jpg".to_owned()], DataType::Video));
+        let config = TrainConfig::new(Stage::ColdStart, Preset::Corrected, "data".into(), "tiny".into());
+        let mixture = Mixture { even_kinds: true, localization: 0.0, ..config.mixture };
+        let found = conversations(&split, Stage::ColdStart, &mixture, 1);
+        let mut drawn: HashMap<String, usize> = HashMap::new();
+        for rows in &found {
+            let [Row::ColdStart(at)] = rows[..] else { panic!("{rows:?}") };
+            let name = split.spatial.get(at as usize).map_or_else(|| "unknown".to_owned(), kind);
+            *drawn.entry(name).or_default() += 1;
+        }
+        // Eleven rows of five kinds.
+        assert_eq!(drawn.len(), 5);
+        assert!(drawn.values().all(|count| (2..=3).contains(count)), "{drawn:?}");
     }
 
     #[test]

@@ -169,8 +169,8 @@ pub struct Mixture {
     pub multi_view: f64,
     pub video: f64,
     pub cold_start: f64,
-    /// In the reasoning stage, whether every kind of spatial question is drawn as often as the others, however many rows there
-    /// are of each: scores are means over kinds. The numbers above then weigh kinds instead of rows.
+    /// Whether every kind of spatial question is drawn as often as the others, however many rows there are of each, and so is
+    /// every kind with thoughts: scores are means over kinds. The numbers above then weigh kinds instead of rows.
     pub even_kinds: bool,
 }
 
