@@ -5,8 +5,8 @@
 //! benchmarks, runs, training, recording. Each may use those before it in this list, never those after; `measure`
 //! stands beside them.
 //!
-//! Failures: every module has one `thiserror` enum that names the file, the line or the tensor, and
-//! what to do. Nothing panics on input; a panic is a bug, or Burn's word for a device that
+//! Failures: every module that can fail has its own `thiserror` types, which name the file, the line or the tensor,
+//! and what to do. Nothing panics on input; a panic is a bug, or Burn's word for a device that
 //! failed (`training` catches those).
 
 pub mod answering;

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 /// sends the text as it is. The answer streams to stdout, everything else goes to stderr.
 #[derive(Debug, clap::Args)]
 pub struct AskArgs {
-    /// Model folder in Hugging Face form, or a built-in model: `tiny` (after the ladder),
+    /// Model folder in Hugging Face form, run directory, or a built-in model: `tiny` (after the ladder),
     /// `tiny:foundation` (before it)
     #[arg(long, default_value = "tiny")]
     pub model: String,

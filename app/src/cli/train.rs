@@ -16,8 +16,8 @@ pub struct TrainArgs {
     /// Data set folder made by `data build`
     #[arg(long)]
     pub data: PathBuf,
-    /// Hugging Face model folder to start from, `tiny` for the bundled foundation checkpoint, or
-    /// `tiny:random` for the same shape with random weights
+    /// What to start from: the run directory of the stage before, a Hugging Face model folder, `tiny` for the bundled
+    /// foundation checkpoint, `tiny:ladder` for what came of it, or `tiny:random` for the same shape with random weights
     #[arg(long)]
     pub model: String,
     /// Run directory; created, or continued with --resume

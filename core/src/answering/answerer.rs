@@ -147,8 +147,8 @@ impl Answerer {
         Ok(Self { model, processor, load_s: 0.0, memory: Mutex::default() })
     }
 
-    /// A model folder in Hugging Face form, or one of the bundled models (`tiny:ladder`, …; `tiny` is the
-    /// one that climbed the ladder).
+    /// A model folder in Hugging Face form, the directory of a finished run, or one of the bundled models (`tiny:ladder`, …;
+    /// `tiny` is the one that climbed the ladder).
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load(name: &str, device: &Device) -> Result<Self, AnswerError> {
         let start = Instant::now();
@@ -156,10 +156,10 @@ impl Answerer {
         let answerer = match bundled::Bundled::from_name(name)? {
             Some(model) => Self::new(model.open(0, device)?, bundled::processor()?)?,
             None => {
-                let dir = std::path::Path::new(name);
+                let dir = bundled::folder(name);
                 // The config first: of a folder that is no model at all, it is what people miss.
-                let model = Qwen2_5Vl::load(dir, device)?;
-                Self::new(model, Processor::load(&peft::processor_folder(dir)?)?)?
+                let model = Qwen2_5Vl::load(&dir, device)?;
+                Self::new(model, Processor::load(&peft::processor_folder(&dir)?)?)?
             }
         };
         Ok(Self { load_s: start.elapsed().as_secs_f64(), ..answerer })
@@ -363,19 +363,22 @@ impl<'a> Stopper<'a> {
     }
 }
 
-/// The likeliest answers to a batch of prompts, as text.
+/// The likeliest answers to a batch of prompts, as text; `None` when it was to `stop` meanwhile.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn generate_batch(
     model: &Qwen2_5Vl,
     processor: &Processor,
     prompts: &[&Encoded],
     max_new_tokens: usize,
-) -> Result<Vec<String>, ModelError> {
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Vec<String>>, ModelError> {
     let special = processor.tokenizer.special();
     let stop_tokens = vec![special.im_end, special.end_of_text];
     let options = GenerationOptions { max_new_tokens, stop_tokens, ..Default::default() };
-    let (results, _) = generate_blocking(model, prompts, &options, |_, _| ControlFlow::Continue(()))?;
-    Ok(results.iter().map(|result| processor.decode(&result.token_ids)).collect())
+    let on_token = |_, _| if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let (results, _) = generate_blocking(model, prompts, &options, on_token)?;
+    let texts = || results.iter().map(|result| processor.decode(&result.token_ids)).collect();
+    Ok((!stop()).then(texts))
 }
 
 #[cfg(test)]

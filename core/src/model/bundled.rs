@@ -5,7 +5,7 @@ use super::qwen2_5_vl::SpecialTokens;
 use super::{ModelError, Qwen2_5Vl, Qwen2_5VlConfig};
 use crate::processor::{Processor, ProcessorError, Tokenizer};
 use burn::tensor::Device;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const CONFIG: &str = include_str!("../../../assets/tiny/config.json");
 const FOUNDATION: &[u8] = include_bytes!("../../../assets/tiny/foundation/model.safetensors");
@@ -51,11 +51,22 @@ impl Bundled {
     }
 }
 
+/// The folder that a `--model` argument names: a run directory stands for its finished model. Names of bundled models stay
+/// as they are.
+pub fn folder(name: &str) -> PathBuf {
+    let dir = PathBuf::from(name);
+    let finished = dir.join("model");
+    let is_run = matches!(Bundled::from_name(name), Ok(None))
+        && !dir.join("config.json").exists()
+        && finished.join("config.json").exists();
+    if is_run { finished } else { dir }
+}
+
 /// A bundled model by name, or the one in a folder.
 pub fn open_model(name: &str, seed: u64, device: &Device) -> Result<Qwen2_5Vl, ModelError> {
     match Bundled::from_name(name)? {
         Some(bundled) => bundled.open(seed, device),
-        None => Qwen2_5Vl::load(Path::new(name), device),
+        None => Qwen2_5Vl::load(&folder(name), device),
     }
 }
 
@@ -109,5 +120,20 @@ mod tests {
         assert_eq!(Bundled::from_name("tiny").unwrap(), Some(Bundled::Foundation));
         assert_eq!(Bundled::from_name("models/tiny").unwrap(), None);
         assert!(Bundled::from_name("tiny:huge").unwrap_err().to_string().contains("tiny:ladder"));
+    }
+
+    #[test]
+    fn a_run_stands_for_its_finished_model() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = |path: &Path| path.to_str().unwrap().to_owned();
+        let model = dir.path().join("model");
+        assert_eq!(folder(&name(dir.path())), dir.path());
+        std::fs::create_dir(&model).unwrap();
+        std::fs::write(model.join("config.json"), CONFIG).unwrap();
+        assert_eq!(folder(&name(dir.path())), model);
+        assert_eq!(folder(&name(&model)), model);
+        std::fs::write(dir.path().join("config.json"), CONFIG).unwrap();
+        assert_eq!(folder(&name(dir.path())), dir.path());
+        assert_eq!(folder("tiny"), Path::new("tiny"));
     }
 }

@@ -48,7 +48,9 @@ pub fn save(
         file.and_then(|file| file.sync_all()).map_err(TrainError::io(entry.path()))?;
     }
     partial.finish()?;
-    for (_, old) in list(checkpoints).into_iter().skip(keep) {
+    // Those of later steps are damaged, and were passed over: they do not count among the kept.
+    let written = list(checkpoints).into_iter().filter(|(of, _)| *of <= step);
+    for (_, old) in written.skip(keep.max(1)) {
         // Failing to tidy up must not stop a training run; the next checkpoint tries again.
         if let Err(error) = std::fs::remove_dir_all(&old) {
             log::warn!("{}: cannot remove this old checkpoint: {error}", old.display());
@@ -118,6 +120,10 @@ mod tests {
         let (found, damaged) = newest(dir.path());
         assert_eq!(found.map(|found| found.0), Some(2));
         assert!(damaged[0].to_string().contains("model.safetensors is damaged"), "{}", damaged[0]);
+        std::fs::write(dir.path().join("step_000002/model.safetensors"), "tw").expect("cut");
+        assert!(newest(dir.path()).0.is_none());
+        save(dir.path(), 1, 1, write("one again")).expect("written though later ones are damaged");
+        assert_eq!(newest(dir.path()).0.map(|found| found.0), Some(1));
         save(dir.path(), 3, 2, write("three again")).expect("written over the damaged one");
         assert_eq!(newest(dir.path()).0.map(|found| found.0), Some(3));
     }

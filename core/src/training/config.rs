@@ -1,7 +1,7 @@
 //! Everything a training run can be told. A run directory holds the resolved form as `config.toml`.
 
 use super::TrainError;
-use crate::model::qwen2_5_vl::LoraConfig;
+use crate::model::{bundled, qwen2_5_vl::LoraConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -277,8 +277,9 @@ pub struct PublishedFaults {
 impl TrainConfig {
     /// The published numbers are for a model of three billion parameters, which starts from a pretrained
     /// state and takes steps of 1e-5. The tiny model needs steps a hundred times larger and more of them;
-    /// everything else of the recipe stays.
+    /// everything else of the recipe stays. `model` may be the directory of the run before.
     pub fn new(stage: Stage, preset: Preset, data: PathBuf, model: String) -> Self {
+        let model = bundled::folder(&model).to_string_lossy().into_owned();
         let tiny = model.starts_with("tiny") || is_small(Path::new(&model));
         let reasons = stage == Stage::Reasoning;
         let published = preset == Preset::Paper;
@@ -479,6 +480,17 @@ impl TrainConfig {
                     .into(),
             );
         }
+        if self.foundation.several > 0.0 && self.foundation.most_pictures < 2 {
+            return fault(format!(
+                "foundation.most_pictures must be at least 2 where foundation.several is above zero, not {}",
+                self.foundation.most_pictures
+            ));
+        }
+        if self.stage == Stage::Foundation && self.foundation.several > 0.0 && self.batch_size < 2 {
+            return fault(
+                "foundation.several puts pictures of a batch together: batch_size must be at least 2".into(),
+            );
+        }
         if self.max_pixels > 0 && self.min_pixels > self.max_pixels {
             return fault(format!("min_pixels {} is above max_pixels {}", self.min_pixels, self.max_pixels));
         }
@@ -540,6 +552,12 @@ fn flatten(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, Strin
 }
 
 impl Mixture {
+    /// Whether nothing is drawn.
+    pub fn is_empty(&self) -> bool {
+        let Self { localization, single_image, multi_view, video, cold_start, even_kinds: _ } = *self;
+        [localization, single_image, multi_view, video, cold_start].iter().all(|weight| *weight == 0.0)
+    }
+
     /// What the stage learns from in the published recipe. With `rehearsal`, the supervised stages repeat some of what
     /// came before: a model of a few million parameters has no room to keep what it does not use, and forgets boxes
     /// within minutes of questions. Its few steps of reinforcement are spread evenly too.
@@ -607,6 +625,7 @@ mod tests {
         assert_eq!(config.lora.targets, ["q_proj", "v_proj"]);
         assert_eq!((config.steps, config.learning_rate), (1500, 2e-4));
         assert_eq!(config.foundation.bounds, 2.5);
+        config.set("foundation.several=0.5").expect("a share");
         for (assignment, word) in [
             ("stepz=1", "stepz"),
             ("steps=many", "integer"),
@@ -615,6 +634,7 @@ mod tests {
             ("stage=sleep", "stage"),
             ("reinforcement.normalization=mean", "grpo"),
             ("mixture.video=-1", "mixture.video"),
+            ("foundation.most_pictures=1", "most_pictures"),
         ] {
             let error = config.clone().set(assignment).expect_err(assignment).to_string();
             assert!(error.contains(word), "{error}");

@@ -13,7 +13,6 @@ use crate::processor::{Encoded, Processor};
 use crate::samples::{DataType, Dataset, GroundedBox, GroundingSample, SpatialSample, prompts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Questions answered at once: wide enough for matrix products to dominate, narrow enough for memory.
 const BATCH: usize = 32;
@@ -208,11 +207,11 @@ impl<'a> Evaluator<'a> {
         self.questions.is_empty()
     }
 
-    /// Asks `model` everything; `None` when `stop` was set meanwhile.
+    /// Asks `model` everything; `None` when it was to `stop` meanwhile.
     pub fn run(
         &self,
         model: &Qwen2_5Vl,
-        stop: &AtomicBool,
+        stop: &dyn Fn() -> bool,
         mut progress: impl FnMut(usize),
     ) -> Result<Option<Evaluation>, TrainError> {
         let most = match self.task {
@@ -222,11 +221,10 @@ impl<'a> Evaluator<'a> {
         };
         let mut answers = Vec::with_capacity(self.questions.len());
         for chunk in self.questions.chunks(BATCH) {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
             let prompts: Vec<&Encoded> = chunk.iter().map(|question| &question.encoded).collect();
-            let replies = generate_batch(model, self.processor, &prompts, most)?;
+            let Some(replies) = generate_batch(model, self.processor, &prompts, most, stop)? else {
+                return Ok(None);
+            };
             for (question, text) in chunk.iter().zip(replies) {
                 answers.push(question.grade(text, self.task));
             }

@@ -49,13 +49,30 @@ impl Pace {
         self.step_s.map_or(0.0, |seconds| self.tokens / seconds.max(1e-9))
     }
 
+    /// After a step, and before the evaluation that may follow it.
     pub fn seconds_left(&self, step: u64) -> f64 {
         let steps = (self.total - step) as f64 * self.step_s.unwrap_or(0.0);
         let evaluations = if self.evaluate_every == 0 {
             0
         } else {
-            self.total.div_ceil(self.evaluate_every) - step / self.evaluate_every
+            self.total.div_ceil(self.evaluate_every) - step.saturating_sub(1) / self.evaluate_every
         };
         steps + evaluations as f64 * self.evaluation_s.unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evaluations_are_part_of_the_time_left() {
+        let mut pace = Pace::new(600, 200, true);
+        pace.evaluation_took(Duration::from_secs(60));
+        assert_eq!(
+            [0, 1, 200, 201, 600].map(|step| pace.seconds_left(step)),
+            [180.0, 180.0, 180.0, 120.0, 60.0]
+        );
+        assert_eq!(Pace::new(600, 200, false).seconds_left(1), 0.0);
     }
 }

@@ -39,7 +39,7 @@ pub struct ModelArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Shape {
-    /// The bundled model, 2.9 million parameters
+    /// The bundled model, 2.8 million parameters
     Tiny,
     /// 0.25 billion
     Mid,

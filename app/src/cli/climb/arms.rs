@@ -357,9 +357,10 @@ impl Bench<'_> {
         const ALONE: &str = "mixture.localization=0";
         let perception = measured(Stage::Perception, &[])?;
         let understanding_alone = measured(Stage::Understanding, &[ALONE])?;
-        // A completion is about as long as a thought of the cold start, asked for by itself.
-        let thoughts = measured(Stage::ColdStart, &[ALONE, "turns=1"])?.1;
+        // A completion is about as long as a thought of the cold start, asked for by itself and of the same kinds.
         let reasoning = self.config(Stage::Reasoning, self.model)?;
+        let even = format!("mixture.even_kinds={}", reasoning.mixture.even_kinds);
+        let thoughts = measured(Stage::ColdStart, &[ALONE, "turns=1", &even])?.1;
         Ok(Costs {
             perception: step(&perception),
             understanding: step(&measured(Stage::Understanding, &[])?),

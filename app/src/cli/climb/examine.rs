@@ -12,7 +12,7 @@ use spatial_ladder::samples::files::write_atomic;
 use spatial_ladder::training::{Evaluation, Evaluator, HeldOutAnswer, Stage, Task, blind_scores};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest thought of an examination, in tokens of the tiny model.
 const THOUGHT_TOKENS: usize = 448;
@@ -113,7 +113,8 @@ impl<'a> Examiner<'a> {
         let ask = |task: Task, count: usize| -> anyhow::Result<Evaluation> {
             let evaluator = self.evaluator(task, count)?;
             let progress = bar(&format!("after {name}"), evaluator.len() as u64);
-            let found = evaluator.run(&model, self.stop, |done| progress.set_position(done as u64))?;
+            let stop = || self.stop.load(Ordering::Relaxed);
+            let found = evaluator.run(&model, &stop, |done| progress.set_position(done as u64))?;
             progress.finish_and_clear();
             found.context("stopped; the same command goes on from here")
         };

@@ -16,7 +16,7 @@ use report::{Headroom, Report};
 use spatial_ladder::questions::{BuildRequest, Preset as DataPreset, QuestionConfig, SourceSpec, build};
 use spatial_ladder::runs::{Event, RunDir, read_events};
 use spatial_ladder::samples::files::write_atomic;
-use spatial_ladder::samples::{Dataset, DatasetInfo};
+use spatial_ladder::samples::{Dataset, DatasetError, DatasetInfo};
 use spatial_ladder::training::{Outcome, Preset, Stage, TrainConfig, train};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -125,6 +125,14 @@ pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
             matches!(stage, Some(Ok(_))),
             "--set {assignment}: expected STAGE.KEY=VALUE, for example understanding.steps=500"
         );
+        anyhow::ensure!(
+            args.from_scratch || !assignment.starts_with("foundation."),
+            "--set {assignment}: the foundation stage is climbed with --from-scratch only"
+        );
+    }
+    // What cannot be set is said now, not hours later.
+    for stage in [&[Stage::Foundation][..], &LADDER].concat() {
+        stage_config(&args, &scale, stage, Path::new("data"), "tiny")?;
     }
 
     let factors = std::iter::once(&args.scale).chain(&args.sweep);
@@ -222,16 +230,19 @@ const DATA_SEED: u64 = 17;
 fn build_data(out: &Path, rooms: usize, preset: DataPreset, stop: &AtomicBool) -> anyhow::Result<()> {
     let _held = hold(out, stop)?;
     let config = QuestionConfig::preset(preset);
-    if let Ok(found) = Dataset::open(out) {
+    let found = match Dataset::open(out) {
+        Err(DatasetError::NotADataset { .. }) => None,
+        found => Some(found?),
+    };
+    if let Some(found) = found {
         let source = format!("rooms:{rooms}");
         let same = |info: &DatasetInfo| {
             let built = serde_json::from_value::<QuestionConfig>(info.config.clone());
             let whole = info.seed == DATA_SEED && info.limit.is_none();
             whole && info.source == source && built.is_ok_and(|built| built == config)
         };
-        let other = found.info.filter(|info| !same(info));
         anyhow::ensure!(
-            other.is_none(),
+            found.info.as_ref().is_some_and(same),
             "{} holds another data set than this climb makes ({source}, preset {}): choose another --out, or remove the folder",
             out.display(),
             preset.name(),

@@ -21,6 +21,7 @@ pub struct Report {
     stages: Vec<StageScores>,
     /// Whether reinforcement had something to choose from.
     headroom: Option<Headroom>,
+    /// That this process took; a climb that was stopped before took more.
     seconds: f64,
     /// The folder of the finished model.
     model: PathBuf,

@@ -192,7 +192,8 @@ fn reinforced(
     shortest(device, workload.steps, || {
         let options = GenerationOptions { ignore_end: true, ..trainer.sampling(trainer.step) };
         let start = Instant::now();
-        let mut rollouts = trainer.roll_out(&prompts, &options)?;
+        let never = || false;
+        let mut rollouts = trainer.roll_out(&prompts, &options, &never)?.unwrap_or_default();
         let rollout_s = start.elapsed().as_secs_f64();
         for (at, rollout) in rollouts.iter_mut().enumerate() {
             rollout.advantage = if at.is_multiple_of(2) { 1.0 } else { -1.0 };

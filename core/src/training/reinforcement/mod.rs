@@ -51,18 +51,19 @@ struct RolloutRow {
 }
 
 impl Trainer {
-    /// `work`: a batch of prompts for each accumulation.
+    /// `work`: a batch of prompts for each accumulation. `None` when the answers were not whole before it was to `stop`.
     pub(super) fn reinforced_step(
         &mut self,
         work: &[Vec<Prepared>],
         run: &RunDir,
-    ) -> Result<StepDone, TrainError> {
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<StepDone>, TrainError> {
         let mut done = StepDone::default();
         let mut rollouts = Vec::new();
         let mut summary = Summary::default();
         let mut rows = Vec::new();
         for (batch, number) in work.iter().zip(self.step * work.len() as u64..) {
-            let found = self.roll_out(batch, &self.sampling(number))?;
+            let Some(found) = self.roll_out(batch, &self.sampling(number), stop)? else { return Ok(None) };
             for (group, prompt) in found.chunks(self.config.reinforcement.group).zip(batch) {
                 let Some(question) = &prompt.question else { continue };
                 summary.add(group, question);
@@ -76,7 +77,7 @@ impl Trainer {
         self.learn(rollouts, &mut summary, &mut done, run)?;
         done.parts = summary.parts();
         self.step += 1;
-        Ok(done)
+        Ok(Some(done))
     }
 
     /// Moves the model by what the completions teach.
@@ -150,12 +151,14 @@ impl Trainer {
         }
     }
 
-    /// Answers each prompt of a batch in a group, and compares the answers of a group.
+    /// Answers each prompt of a batch in a group, and compares the answers of a group; `None` when it was to `stop` before they
+    /// were whole.
     pub(super) fn roll_out(
         &self,
         batch: &[Prepared],
         options: &GenerationOptions,
-    ) -> Result<Vec<Rollout>, TrainError> {
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Vec<Rollout>>, TrainError> {
         use burn::module::Module as _;
         let config = &self.config.reinforcement;
         // As in the update each part has threads of its own: one token of many answers is little work, and cores that share
@@ -172,8 +175,12 @@ impl Trainer {
                 .iter()
                 .flat_map(|prompt| std::iter::repeat_n(&prompt.encoded, config.group))
                 .collect();
-            generate_blocking(&model, &prompts, &options, |_, _| ControlFlow::Continue(()))
+            let on_token = |_, _| if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            generate_blocking(&model, &prompts, &options, on_token)
         });
+        if stop() {
+            return Ok(None);
+        }
         let completions: Vec<Vec<Generation>> =
             completions.into_iter().map(|found| Ok(found?.0)).collect::<Result<_, ModelError>>()?;
         let completions = completions.concat();
@@ -193,7 +200,7 @@ impl Trainer {
             compare(&mut found, config);
             rollouts.extend(found);
         }
-        Ok(rollouts)
+        Ok(Some(rollouts))
     }
 
     /// What each token of the completions weighs in the loss, and its log-probability under the reference. Of all that were

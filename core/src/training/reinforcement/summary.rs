@@ -18,6 +18,7 @@ pub struct Summary {
     reward: f64,
     /// Sum over groups of the deviation of their rewards.
     spread: f64,
+    /// Groups that teach nothing: among what counts of them nothing is better than the rest.
     level: f64,
     tokens: f64,
     truncated: f64,
@@ -32,10 +33,11 @@ pub struct Summary {
 
 impl Summary {
     pub fn add(&mut self, group: &[Rollout], question: &SpatialSample) {
-        let Spread { mean, deviation, level } = Spread::of(&group.iter().collect::<Vec<_>>());
+        let Spread { mean, deviation, .. } = Spread::of(&group.iter().collect::<Vec<_>>());
+        let teaches = group.iter().any(|rollout| rollout.counts && rollout.advantage != 0.0);
         self.groups += 1.0;
         self.spread += deviation;
-        self.level += f64::from(u8::from(level));
+        self.level += f64::from(u8::from(!teaches));
         self.completions += group.len() as f64;
         self.reward += mean * group.len() as f64;
         self.best += group.iter().map(|rollout| rollout.rewards.accuracy).fold(0.0, f64::max);

@@ -71,11 +71,9 @@ impl Trainer {
         }
         let since = Instant::now();
         let asked_to_stop = || stop.load(Ordering::Relaxed) || run.stop_requested();
-        let stop_now = AtomicBool::new(asked_to_stop());
-        let watch_stop = |_| stop_now.store(asked_to_stop(), Ordering::Relaxed);
         let (event, headline) = match evaluator {
             HeldOut::Questions(questions) => {
-                let Some(evaluation) = questions.run(&self.answering(), &stop_now, watch_stop)? else {
+                let Some(evaluation) = questions.run(&self.answering(), &asked_to_stop, |_| ())? else {
                     return Ok(false);
                 };
                 write_lines(
@@ -105,14 +103,13 @@ impl Trainer {
                 let (model, heads) = (self.model.valid(), heads.valid());
                 let mut score = DenseScore::default();
                 for part in pictures.chunks(self.config.batch_size) {
-                    if stop_now.load(Ordering::Relaxed) {
+                    if asked_to_stop() {
                         return Ok(false);
                     }
                     let images: Vec<_> = part.iter().flat_map(|sample| &sample.encoded.images).collect();
                     let labels = part.iter().filter_map(|sample| sample.labels.as_ref());
                     let tokens = model.encode_images(&images)?;
                     score.add(part.len(), heads.predict(&tokens), &DenseLabels::concat(labels));
-                    watch_stop(score.pictures);
                 }
                 let event = Event::Evaluation {
                     step: self.step,

@@ -160,16 +160,7 @@ impl Trainer {
             trainer.shards = Shards::new(&learning(config, &devices), config.shards)?;
         }
         if trainer.conversations.is_empty() {
-            return Err(TrainError::Data(format!(
-                "{} holds no samples for stage {}. Build a data set with `data build{}`",
-                config.data.display(),
-                config.stage.name(),
-                match config.stage {
-                    Stage::Foundation => " --config foundation",
-                    Stage::Perception => "",
-                    _ => " --config climb",
-                },
-            )));
+            return Err(start::nothing_to_learn(config));
         }
         match checkpoint {
             Some((step, path)) => {
@@ -347,25 +338,30 @@ impl Trainer {
     ) -> Result<Outcome, TrainError> {
         let processor = self.processor.clone();
         let evaluator = self.held_out(&processor)?;
-        let due = !examined && (self.step == 0 || self.evaluation_is_due());
-        if due && !self.evaluate(&evaluator, run, stop, journal)? {
-            return self.stopped(self.step, run, journal);
+        let mut pace = Pace::new(self.config.steps, self.config.evaluate_every, !evaluator.is_empty());
+        if !examined && (self.step == 0 || self.evaluation_is_due()) {
+            let since = Instant::now();
+            if !self.evaluate(&evaluator, run, stop, journal)? {
+                return self.stopped(self.step, run, journal);
+            }
+            pace.evaluation_took(since.elapsed());
         }
         let batches = batches::spawn(self.encoder(), self.step);
-        let mut pace = Pace::new(self.config.steps, self.config.evaluate_every, !evaluator.is_empty());
         let mut saved = self.step;
+        let to_stop = || stop.load(Ordering::Relaxed) || run.stop_requested();
         while self.step < self.config.steps {
-            if stop.load(Ordering::Relaxed) || run.stop_requested() {
+            if to_stop() {
                 return self.stopped(saved, run, journal);
             }
             let work =
                 (0..self.config.accumulation).map(|_| next_batch(&batches)).collect::<Result<_, _>>()?;
             self.under_way = Arc::new(work);
             let done = match self.config.stage {
-                Stage::Reasoning => self.reinforced_step(&self.under_way.clone(), run)?,
-                _ => self.supervised_step(&self.under_way.clone(), run)?,
+                Stage::Reasoning => self.reinforced_step(&self.under_way.clone(), run, &to_stop)?,
+                _ => Some(self.supervised_step(&self.under_way.clone(), run)?),
             };
             self.under_way = Arc::default();
+            let Some(done) = done else { return self.stopped(saved, run, journal) };
             pace.step_done(done.samples, done.tokens);
             journal.write(Event::Step {
                 step: self.step,

@@ -18,6 +18,24 @@ pub fn conversations(dataset: &Dataset, config: &TrainConfig) -> Vec<Conversatio
     batches::conversations(&dataset.train, config.stage, &config.mixture, turns)
 }
 
+/// Why a stage has no samples.
+pub fn nothing_to_learn(config: &TrainConfig) -> TrainError {
+    let (data, stage) = (config.data.display(), config.stage.name());
+    if config.stage != Stage::Foundation && config.mixture.is_empty() {
+        return TrainError::Config(format!(
+            "the mixture of stage {stage} takes nothing of {data}: set one of mixture.* above 0"
+        ));
+    }
+    let preset = match config.stage {
+        Stage::Foundation => " --config foundation",
+        Stage::Perception => "",
+        Stage::Understanding | Stage::ColdStart | Stage::Reasoning => " --config climb",
+    };
+    TrainError::Data(format!(
+        "{data} holds no samples for stage {stage}. Build a data set with `data build{preset}`"
+    ))
+}
+
 /// How much a stage has to learn from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StageSize {
@@ -38,8 +56,7 @@ impl StageSize {
         let conversations = conversations(&dataset, config);
         let samples = conversations.len();
         if samples == 0 {
-            let (data, stage) = (config.data.display(), config.stage.name());
-            return Err(TrainError::Data(format!("{data} holds no samples for stage {stage}")));
+            return Err(nothing_to_learn(config));
         }
         let encoder = Encoder {
             dataset,

@@ -116,7 +116,8 @@ impl Qwen2_5VlConfig {
                 return Err(ModelError::MissingFile {
                     path,
                     remedy: "a model folder holds config.json, model.safetensors, tokenizer.json and \
-                             preprocessor_config.json (or give `tiny` for the built-in model)"
+                             preprocessor_config.json. Give such a folder, the directory of a finished run, a checkpoint of \
+                             a run that is not finished (RUN/checkpoints/step_…), or `tiny` for the built-in model"
                         .into(),
                 });
             }
