@@ -155,8 +155,8 @@ pub async fn generate(
         };
         prompts.len()
     ];
-    // Prompts still running, in the order of the cache's rows, and where their next token stands.
-    let mut rows: Vec<usize> = (0..prompts.len()).collect();
+    // The prompts in the order of the cache's rows, `None` for those that have ended, and where their next token stands.
+    let mut rows: Vec<Option<usize>> = (0..prompts.len()).map(Some).collect();
     let mut positions: Vec<usize> = readings.iter().map(|reading| input.next_positions[*reading]).collect();
 
     let start = Instant::now();
@@ -175,30 +175,31 @@ pub async fn generate(
         known && !options.ignore_end
     };
     'decode: for step in 1..=options.max_new_tokens {
-        let mut running = Vec::with_capacity(rows.len());
-        for (place, (row, Chosen { token, logprob })) in rows.iter().zip(&chosen).enumerate() {
+        for (place, Chosen { token, logprob }) in chosen.iter().enumerate() {
+            let Some(row) = rows[place] else { continue };
+            results[row].logprobs.extend(*logprob);
             if ends(*token) {
-                results[*row].ending = Ending::Complete;
-                results[*row].ended_by = Some(*token);
-                results[*row].logprobs.extend(*logprob);
+                results[row].ending = Ending::Complete;
+                results[row].ended_by = Some(*token);
+                rows[place] = None;
                 continue;
             }
-            results[*row].token_ids.push(*token);
-            results[*row].logprobs.extend(*logprob);
-            running.push(place);
-            if on_token(*row, *token).await.is_break() {
-                for row in &rows {
-                    if results[*row].ending == Ending::Length {
-                        results[*row].ending = Ending::Cancelled;
-                    }
+            results[row].token_ids.push(*token);
+            if on_token(row, *token).await.is_break() {
+                for row in rows.iter().flatten() {
+                    results[*row].ending = Ending::Cancelled;
                 }
                 break 'decode;
             }
         }
+        let running: Vec<usize> = (0..rows.len()).filter(|place| rows[*place].is_some()).collect();
         if running.is_empty() || step == options.max_new_tokens {
             break;
         }
-        if running.len() < rows.len() {
+        // Leaving rows out copies the others: a few that have ended are carried along until it pays.
+        const PAYS: usize = 8;
+        let ended = rows.len() - running.len();
+        if ended > 0 && ended * PAYS >= rows.len() {
             cache.keep_rows(&running);
             rows = running.iter().map(|place| rows[*place]).collect();
             chosen = running.iter().map(|place| chosen[*place]).collect();
@@ -258,30 +259,35 @@ struct Chosen {
     logprob: Option<f32>,
 }
 
-/// One token for each row of `[batch, vocabulary]`. `rows` are the samplers of these, in ascending order.
+/// One token for each row of `[batch, vocabulary]`. `rows` are the samplers of these; what a row without one gets means nothing.
 async fn choose(
     logits: Tensor<2>,
-    rows: &[usize],
+    rows: &[Option<usize>],
     samplers: &mut [Sampler],
 ) -> Result<Vec<Chosen>, ModelError> {
     let vocabulary = logits.dims()[1];
-    if rows.iter().all(|row| samplers[*row].takes_the_largest()) {
+    if rows.iter().flatten().all(|row| samplers[*row].takes_the_largest()) {
         let data = logits.argmax(1).into_data_async().await.map_err(failed)?;
         return Ok(data.iter::<i64>().map(|id| Chosen { token: id as u32, logprob: None }).collect());
     }
     let logits: Vec<f32> = logits.into_data_async().await.map_err(failed)?.try_to_vec().map_err(failed)?;
-    let running = samplers.iter_mut().enumerate().filter(|(row, _)| rows.binary_search(row).is_ok());
-    let work = running.map(|(_, sampler)| sampler).zip(logits.chunks_exact(vocabulary));
-    let choose = |(sampler, logits): (&mut Sampler, &[f32])| {
+    let mut chosen = vec![Chosen { token: 0, logprob: None }; rows.len()];
+    let mut samplers: Vec<Option<&mut Sampler>> = samplers.iter_mut().map(Some).collect();
+    let running = rows.iter().zip(logits.chunks_exact(vocabulary)).zip(&mut chosen);
+    let work =
+        running.filter_map(|((row, logits), chosen)| Some((samplers[(*row)?].take()?, logits, chosen)));
+    let choose = |(sampler, logits, chosen): (&mut Sampler, &[f32], &mut Chosen)| {
         let (token, logprob) = sampler.choose(logits);
-        Chosen { token, logprob }
+        *chosen = Chosen { token, logprob };
     };
     #[cfg(not(target_arch = "wasm32"))]
-    if rows.len() > 1 {
+    {
         use rayon::prelude::*;
-        return Ok(work.collect::<Vec<_>>().into_par_iter().map(choose).collect());
+        work.collect::<Vec<_>>().into_par_iter().for_each(choose);
     }
-    Ok(work.map(choose).collect())
+    #[cfg(target_arch = "wasm32")]
+    work.for_each(choose);
+    Ok(chosen)
 }
 
 /// So that the time of one phase is not counted in the next. Browsers cannot wait; there the phases blur.

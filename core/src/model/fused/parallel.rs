@@ -51,6 +51,14 @@ pub fn for_each(count: usize, work: impl Fn(usize) + Sync + Send) {
     (0..count).for_each(work);
 }
 
+/// On how many threads [`for_each`] works.
+pub fn threads() -> usize {
+    #[cfg(not(target_arch = "wasm32"))]
+    return rayon::current_num_threads();
+    #[cfg(target_arch = "wasm32")]
+    1
+}
+
 /// Runs `work` compiled for the widest vectors that this machine has: whatever is inlined into it is.
 #[inline(always)]
 pub fn vectorized<R>(work: impl FnOnce() -> R) -> R {
@@ -99,6 +107,46 @@ pub fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
         }
     }
     sums.iter().sum::<f32>() + rest
+}
+
+/// `Σ a b` of short rows, in eight sums that are added pairwise; always in the same order.
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 8];
+    let (a_lanes, b_lanes) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder()).map(|(a, b)| a * b).sum::<f32>();
+    for (a, b) in a_lanes.zip(b_lanes) {
+        for lane in 0..8 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    for half in [4, 2, 1] {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+    }
+    sums[0] + rest
+}
+
+/// `sum += Σ weight · row` over the rows of `width` numbers that begin every `stride` in `rows`, four at a time.
+#[inline(always)]
+pub fn add_weighted(sum: &mut [f32], weights: &[f32], rows: &[f32], stride: usize) {
+    let width = sum.len();
+    let row = |at: usize| &rows[at * stride..][..width];
+    let fours = weights.chunks_exact(4);
+    let rest = fours.remainder();
+    for (four, weights) in fours.enumerate() {
+        let (a, b, c, d) = (row(4 * four), row(4 * four + 1), row(4 * four + 2), row(4 * four + 3));
+        for at in 0..width {
+            sum[at] += (weights[0] * a[at] + weights[1] * b[at]) + (weights[2] * c[at] + weights[3] * d[at]);
+        }
+    }
+    for (weight, at) in rest.iter().zip(weights.len() - rest.len()..) {
+        let row = row(at);
+        for (sum, value) in sum.iter_mut().zip(row) {
+            *sum += weight * value;
+        }
+    }
 }
 
 /// The largest of `row`, in sixteen lanes.

@@ -195,9 +195,19 @@ fn composed_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: 
 
 #[test]
 fn causal_attention_with_shared_heads_and_a_past() {
-    let (tokens, columns) = (70, 75);
-    let query = numbers([2, tokens, 4, 8], 7);
-    let (key, value) = (numbers([2, columns, 2, 8], 8), numbers([2, columns, 2, 8], 9));
+    check_causal_attention(70, 75, 8);
+}
+
+#[test]
+fn causal_attention_of_one_token() {
+    for width in [3, 8, 20] {
+        check_causal_attention(1, 37, width);
+    }
+}
+
+fn check_causal_attention(tokens: usize, columns: usize, width: usize) {
+    let query = numbers([2, tokens, 4, width], 7);
+    let (key, value) = (numbers([2, columns, 2, width], 8), numbers([2, columns, 2, width], 9));
     let seen = |row: usize, column: usize| column <= row + columns - tokens;
     for gaps in [vec![], vec![vec![1..3], vec![0..1, 4..5]]] {
         let mut mask = Vec::new();

@@ -90,7 +90,7 @@ impl Trainer {
     ) -> Result<(), TrainError> {
         // Means are over everything sampled: a step whose groups say little moves the model less.
         let sampled = [rollouts.len(), rollouts.iter().map(|rollout| rollout.sampled.len()).sum()];
-        let kept: Vec<Rollout> = rollouts.into_iter().filter(|rollout| rollout.counts).collect();
+        let kept = by_length(rollouts, self.config.reinforcement.group);
         let tokens = self.weigh(&kept, sampled)?;
         // Of a step that moves nothing too.
         done.learning_rate = self.learning_rate();
@@ -304,6 +304,21 @@ struct PolicyPart {
     /// Log-probabilities under the policy, by completion.
     values: Vec<Vec<f32>>,
     gradients: GradientsParams,
+}
+
+/// Those that count, groups of like length beside each other: what is computed together is padded to the longest.
+fn by_length(rollouts: Vec<Rollout>, group: usize) -> Vec<Rollout> {
+    let mut rollouts = rollouts.into_iter();
+    let mut groups = Vec::new();
+    loop {
+        let answers: Vec<Rollout> = rollouts.by_ref().take(group).collect();
+        if answers.is_empty() {
+            break;
+        }
+        groups.push(answers.into_iter().filter(|rollout| rollout.counts).collect::<Vec<_>>());
+    }
+    groups.sort_by_key(|answers| answers.iter().map(|rollout| rollout.sampled.len()).max());
+    groups.into_iter().flatten().collect()
 }
 
 fn split(values: &[f32], rollouts: &[Rollout]) -> Vec<Vec<f32>> {
