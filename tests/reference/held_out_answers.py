@@ -3,8 +3,8 @@
     python3 tests/reference/held_out_answers.py DATA RUN/samples/step_000000.jsonl [OTHER]
 
 DATA is the data set that the run was evaluated on. Of one file: whether the boxes told fit the things, whether the picture
-named shows them, and whether what is said of them adds up. Of two: the difference of their means over kinds of question,
-paired by question and resampled by room (2,000 times, 95 %).
+named shows them, and whether what is said of them adds up and is about what was asked. Of two: the difference of their means
+over kinds of question, paired by question and resampled by room (2,000 times, 95 %).
 """
 
 import json
@@ -37,12 +37,12 @@ def thoughts(data, answers):
     for row in lines(data / "spld_grounding_validation.jsonl"):
         for found in row["answer"]:
             truth[row["image"][0], found["label"]].append(found["bbox_2d"])
-    pictures = {row["question_id"]: row["image"] for row in lines(data / "spld_spatial_validation.jsonl")}
+    rows = {row["question_id"]: row for row in lines(data / "spld_spatial_validation.jsonl")}
 
     told = defaultdict(lambda: [0, 0, 0, 0.0])
-    offsets = exact = near = listed = smallest = 0
+    offsets = exact = near = listed = smallest = options = named = whole = 0
     for answer in answers:
-        images, places = pictures[answer["question_id"]], {}
+        images, places = rows[answer["question_id"]]["image"], {}
         for name, before, *box, behind, far, way, aside, side in SIGHTING.findall(answer["text"]):
             places[name] = (int(aside) * (1 if side == "right" else -1), int(far) * (1 if way == "far" else -1))
             shown = [image for image in images if (image, name) in truth]
@@ -65,6 +65,11 @@ def thoughts(data, answers):
             gaps = [float(gap) for gap in re.findall(r"leaves ([\d.]+) m between", answer["text"])]
             letter = re.search(r"<answer>([A-D])", answer["text"])
             if len(gaps) == 4 and letter:
+                wanted = [option.split(". ", 1)[-1] for option in rows[answer["question_id"]]["options"]]
+                pieces = re.split(r" [A-D]\. ", answer["text"])[1:]
+                found = [match[1] if (match := SIGHTING.search(piece)) else None for piece in pieces]
+                as_asked = [one == other for one, other in zip(found, wanted)]
+                options, named, whole = options + len(wanted), named + sum(as_asked), whole + (sum(as_asked) == len(wanted))
                 listed, smallest = listed + 1, smallest + (gaps["ABCD".index(letter[1])] == min(gaps))
     for kind, (count, fits, right, chance) in told.items():
         print(
@@ -73,6 +78,7 @@ def thoughts(data, answers):
         )
     print(f"differences of places in a picture: {offsets}, exact {exact / max(offsets, 1):.2f}, within one {near / max(offsets, 1):.2f}")
     print(f"the answer is the smallest of four gaps: {smallest} of {listed}")
+    print(f"options told under their own letters: {named / max(options, 1):.2f}; all four of a question: {whole} of {listed}")
 
 
 def compare(one, other):
