@@ -40,7 +40,8 @@ def thoughts(data, answers):
     rows = {row["question_id"]: row for row in lines(data / "spld_spatial_validation.jsonl")}
 
     told = defaultdict(lambda: [0, 0, 0, 0.0])
-    offsets = exact = near = listed = smallest = options = named = whole = 0
+    offsets = exact = near = listed = smallest = whole = others = about_asked = 0
+    by_letter = [0, 0, 0, 0]
     for answer in answers:
         images, places = rows[answer["question_id"]]["image"], {}
         for name, before, *box, behind, far, way, aside, side in SIGHTING.findall(answer["text"]):
@@ -61,7 +62,9 @@ def thoughts(data, answers):
                     said = (int(aside) * (1 if side == "right" else -1), int(along) * (1 if way == "farther" else -1))
                     off = max(abs(s - (b - a)) for s, a, b in zip(said, places[one], places[other]))
                     offsets, exact, near = offsets + 1, exact + (off == 0), near + (off <= 1)
-        if answer["kind"].endswith("relative distance"):
+        if not answer["kind"].endswith("relative distance"):
+            others, about_asked = others + len(places), about_asked + sum(name in answer["question"] for name in places)
+        else:
             gaps = [float(gap) for gap in re.findall(r"leaves ([\d.]+) m between", answer["text"])]
             letter = re.search(r"<answer>([A-D])", answer["text"])
             if len(gaps) == 4 and letter:
@@ -69,7 +72,8 @@ def thoughts(data, answers):
                 pieces = re.split(r" [A-D]\. ", answer["text"])[1:]
                 found = [match[1] if (match := SIGHTING.search(piece)) else None for piece in pieces]
                 as_asked = [one == other for one, other in zip(found, wanted)]
-                options, named, whole = options + len(wanted), named + sum(as_asked), whole + (sum(as_asked) == len(wanted))
+                by_letter = [count + right for count, right in zip(by_letter, as_asked)]
+                whole += sum(as_asked) == len(wanted)
                 listed, smallest = listed + 1, smallest + (gaps["ABCD".index(letter[1])] == min(gaps))
     for kind, (count, fits, right, chance) in told.items():
         print(
@@ -78,7 +82,9 @@ def thoughts(data, answers):
         )
     print(f"differences of places in a picture: {offsets}, exact {exact / max(offsets, 1):.2f}, within one {near / max(offsets, 1):.2f}")
     print(f"the answer is the smallest of four gaps: {smallest} of {listed}")
-    print(f"options told under their own letters: {named / max(options, 1):.2f}; all four of a question: {whole} of {listed}")
+    right = ", ".join(f"{letter} {count / max(listed, 1):.2f}" for letter, count in zip("ABCD", by_letter))
+    print(f"options told under their own letters: {right}; all four of a question: {whole} of {listed}")
+    print(f"other kinds: {about_asked} of {others} things told are asked about")
 
 
 def compare(one, other):
