@@ -384,6 +384,28 @@ pub fn generate_batch(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_stop_is_heard_within_a_token() {
+        let model =
+            crate::model::bundled::open_model("tiny:random", 3, &burn::tensor::Device::flex()).unwrap();
+        let processor = crate::model::bundled::processor().unwrap();
+        let prompt = processor.encode(&[Message::user(0..0, "Where is the bed?")], Vec::new(), true).unwrap();
+        let asked = Cell::new(0);
+        let answers = |until: usize| {
+            asked.set(0);
+            let stop = || {
+                asked.set(asked.get() + 1);
+                asked.get() > until
+            };
+            generate_batch(&model, &processor, &[&prompt], 40, &stop).unwrap()
+        };
+        let whole = answers(usize::MAX).expect("nobody stopped it");
+        assert!(whole.len() == 1 && asked.get() > 30, "{whole:?} {}", asked.get());
+        assert_eq!(answers(5), None);
+        assert!(asked.get() < 10, "{}", asked.get());
+    }
 
     #[test]
     fn a_stop_is_found_across_pieces_and_never_passed_on() {

@@ -4,7 +4,7 @@ use super::files::{self, FileError};
 use super::{ColdStartSample, Evidence, FoundationSample, GroundingSample, SpatialSample};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read as _, Write as _};
 use std::marker::PhantomData;
@@ -70,6 +70,15 @@ pub struct Split {
     pub spatial: Vec<SpatialSample>,
     pub cold_start: Vec<ColdStartSample>,
     pub foundation: Vec<FoundationSample>,
+}
+
+impl Split {
+    /// What its boxes are called, each once, sorted.
+    pub fn labels(&self) -> Vec<String> {
+        let found = self.grounding.iter().flat_map(|row| row.answer.iter().map(|grounded| &grounded.label));
+        let shown = self.foundation.iter().flat_map(|row| row.objects.iter().map(|object| &object.label));
+        found.chain(shown).cloned().collect::<BTreeSet<String>>().into_iter().collect()
+    }
 }
 
 /// `dataset.json`: all that is needed to build the same bytes again.

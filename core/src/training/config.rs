@@ -121,6 +121,10 @@ pub struct TrainConfig {
     /// foundation stage: before a model can tell pictures apart, this takes more from what a later stage teaches than it
     /// brings. Nothing to the reasoning stage.
     pub picture_numbers: f64,
+    /// Share of the batches that are texts alone, of questions that are answered from their own text
+    /// (`samples::look_up`): which option a letter stands for, and which letter an option has. Pretrained models know how.
+    /// What is drawn of the data for such a batch is left out. Not in the reasoning stage.
+    pub look_ups: f64,
     /// Parts of a batch computed at the same time on the CPU, each on its share of the cores. The sums of
     /// their gradients round differently from those of the whole, so a resumed run keeps its number.
     pub shards: usize,
@@ -315,6 +319,7 @@ impl TrainConfig {
                 (true, _) => 6,
             },
             picture_numbers: if tiny && stage == Stage::Foundation { 1.0 } else { 0.0 },
+            look_ups: 0.0,
             shards: if tiny { std::thread::available_parallelism().map_or(1, |n| n.get().min(8)) } else { 1 },
             group_by_length: tiny && !reasons,
             gradient_checkpointing: !tiny,
@@ -442,6 +447,7 @@ impl TrainConfig {
             ("warmup", self.warmup, "steps"),
             ("foundation.captions_after", self.foundation.captions_after, "steps"),
             ("foundation.several", self.foundation.several, "batches"),
+            ("look_ups", self.look_ups, "batches"),
         ] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(TrainError::Config(format!(
@@ -496,6 +502,18 @@ impl TrainConfig {
         }
         if self.freeze.vision && self.freeze.merger && self.freeze.language && self.lora.rank == 0 {
             return fault("freeze leaves nothing to learn".into());
+        }
+        if self.look_ups > 0.0 {
+            if self.stage == Stage::Reasoning {
+                return fault(
+                    "look_ups must be 0: answers of the reasoning stage are the model's own".into(),
+                );
+            }
+            if self.freeze.language && self.lora.rank == 0 {
+                return fault(
+                    "look_ups must be 0 where freeze.language is set: nothing else learns from texts".into(),
+                );
+            }
         }
         if self.lora.rank > 0 {
             if self.stage == Stage::Foundation {
@@ -635,10 +653,21 @@ mod tests {
             ("reinforcement.normalization=mean", "grpo"),
             ("mixture.video=-1", "mixture.video"),
             ("foundation.most_pictures=1", "most_pictures"),
+            ("look_ups=1.5", "look_ups is a share of the batches"),
         ] {
             let error = config.clone().set(assignment).expect_err(assignment).to_string();
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn texts_alone_are_refused_where_nothing_learns_from_them() {
+        let mut config = config();
+        config.set("freeze.language=true").expect("something is left");
+        let refused = |mut config: TrainConfig| config.set("look_ups=0.1").expect_err("refused").to_string();
+        assert!(refused(config).contains("freeze.language"));
+        let reasons = TrainConfig::new(Stage::Reasoning, Preset::Corrected, "data".into(), "tiny".into());
+        assert!(refused(reasons).contains("reasoning stage"));
     }
 
     #[test]

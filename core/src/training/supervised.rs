@@ -35,6 +35,7 @@ impl Trainer {
                 .flatten()
                 .map(|sample| self.numbers_of(&[&sample.encoded], 0).counts())
                 .fold([0, 0], |[tokens, named], [more, further]| [tokens + more, named + further]),
+            pictures: work.iter().flatten().any(|sample| !sample.encoded.images.is_empty()),
             captions: self.step as f64 >= self.config.foundation.captions_after * self.config.steps as f64,
         };
         for batch in work {
@@ -92,8 +93,8 @@ impl Trainer {
         whole: &Whole,
         copies: &mut Vec<Replica>,
     ) -> Result<Vec<PartDone>, TrainError> {
-        let text = whole.captions || self.heads.is_none();
-        let copies = self.shards.contexts(batch.len(), copies, |at, device| self.replica(at, device, text));
+        let parts = Learning { vision: whole.pictures, language: whole.captions || self.heads.is_none() };
+        let copies = self.shards.contexts(batch.len(), copies, |at, device| self.replica(at, device, parts));
         let parts = self.shards.run(batch, copies, |copy, part| {
             let (loss, terms) = self.loss(&copy, part, whole)?;
             let value = f64::from(loss.clone().into_scalar::<f32>());
@@ -107,19 +108,22 @@ impl Trainer {
     }
 
     /// The model for part `at` of a batch: the first computes with the model itself, the others with parameters of their
-    /// own in the eyes of automatic differentiation, since graphs that share a leaf are computed under one lock. Without
-    /// `text`, only the vision tower's: Burn 0.22 never forgets a leaf that no loss reaches, and gets slower with each.
-    pub(super) fn replica(&self, at: usize, device: &Device, text: bool) -> Replica {
+    /// own in the eyes of automatic differentiation, since graphs that share a leaf are computed under one lock. Only those
+    /// of `parts`: Burn 0.22 never forgets a leaf that no loss reaches, and gets slower with each.
+    pub(super) fn replica(&self, at: usize, device: &Device, parts: Learning) -> Replica {
         let (mut model, heads) = (self.model.clone(), self.heads.clone());
         if at == 0 {
             return Replica { device: device.clone(), model, heads };
         }
-        if text {
-            model = model.fork(device);
-        } else {
+        if parts.vision {
             model.visual = model.visual.fork(device);
         }
-        Replica { device: device.clone(), model, heads: heads.map(|heads| heads.fork(device)) }
+        if parts.language {
+            model.model = model.model.fork(device);
+            model.lm_head = model.lm_head.fork(device);
+        }
+        let heads = if parts.vision { heads.map(|heads| heads.fork(device)) } else { heads };
+        Replica { device: device.clone(), model, heads }
     }
 
     /// Where samples are to tell the numbers of their pictures: nowhere if that weighs nothing.
@@ -133,11 +137,13 @@ impl Trainer {
         &self,
         Replica { device, model, .. }: &Replica,
         encoded: &[&Encoded],
-        image_tokens: Tensor<2>,
+        image_tokens: Option<Tensor<2>>,
         whole: &Whole,
     ) -> Result<AnswerLosses, TrainError> {
-        let input = ModelInput::padded(encoded, model.config(), device, padding_multiple(device))?
-            .with_images(image_tokens);
+        let mut input = ModelInput::padded(encoded, model.config(), device, padding_multiple(device))?;
+        if let Some(tokens) = image_tokens {
+            input = input.with_images(tokens);
+        }
         let time = input.token_ids.dims()[1];
         let mut first = None;
         let hidden = model.hidden_watched(&input, None, &mut |layer, state| {
@@ -169,11 +175,18 @@ impl Trainer {
         let Replica { device, model, heads } = copy;
         let encoded: Vec<&Encoded> = part.iter().map(|sample| &sample.encoded).collect();
         let images: Vec<_> = encoded.iter().flat_map(|sample| &sample.images).collect();
-        let image_tokens = model.encode_images(&images)?;
+        let image_tokens = if images.is_empty() { None } else { Some(model.encode_images(&images)?) };
         let read =
             |name: &str, term: &Tensor<1>| (name.to_owned(), f64::from(term.clone().into_scalar::<f32>()));
+        let Some(image_tokens) = image_tokens else {
+            // Texts alone.
+            let found = self.answer_losses(copy, &encoded, None, whole)?;
+            let weight = if heads.is_some() { self.config.foundation.caption } else { 1.0 };
+            let terms = vec![read("text", &found.answer)];
+            return Ok((found.weighted(weight, self.config.picture_numbers), terms));
+        };
         let Some(heads) = heads else {
-            let found = self.answer_losses(copy, &encoded, image_tokens, whole)?;
+            let found = self.answer_losses(copy, &encoded, Some(image_tokens), whole)?;
             let mut terms = Vec::new();
             // Of the parts that show one picture only, too.
             if whole.picture_numbers != [0, 0] {
@@ -193,7 +206,7 @@ impl Trainer {
         let config = &self.config.foundation;
         let mut loss = dense.weighted(config);
         if whole.captions {
-            let found = self.answer_losses(copy, &encoded, image_tokens, whole)?;
+            let found = self.answer_losses(copy, &encoded, Some(image_tokens), whole)?;
             terms.push(read("caption", &found.answer));
             terms.extend(found.numbers.iter().map(|(name, term)| read(name, term)));
             loss = loss + found.weighted(config.caption, self.config.picture_numbers);
@@ -209,6 +222,8 @@ struct Whole {
     /// Image tokens that are to tell the number of their picture, and numbers in answers that name one.
     picture_numbers: [usize; 2],
     dense: DenseCounts,
+    /// Whether there is any picture.
+    pictures: bool,
     /// Whether the foundation stage has come to its captions.
     captions: bool,
 }
@@ -224,6 +239,13 @@ impl AnswerLosses {
         let start = self.answer.mul_scalar(answer);
         self.numbers.into_iter().fold(start, |loss, (_, term)| loss + term.mul_scalar(numbers))
     }
+}
+
+/// Which parts of the model a step has losses for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Learning {
+    pub vision: bool,
+    pub language: bool,
 }
 
 /// The model on the device of a part of a batch.

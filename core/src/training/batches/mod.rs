@@ -2,6 +2,7 @@
 //! thread of its own so that the model never waits for a disk.
 
 mod foundation;
+mod look_ups;
 mod mixing;
 
 pub use foundation::DenseLabels;
@@ -68,7 +69,7 @@ pub struct Encoder {
     pub dataset: Arc<Dataset>,
     pub processor: Arc<Processor>,
     pub config: TrainConfig,
-    /// Labels of the foundation stage's categories; category `i + 1` is `categories[i]`.
+    /// Labels of the data set; category `i + 1` of the foundation stage is `categories[i]`.
     pub categories: Arc<Vec<String>>,
     /// What the run learns from.
     pub conversations: Arc<Vec<Conversation>>,
@@ -244,12 +245,13 @@ pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>
                 .into_iter()
                 .map(|index| encoder.conversations[index].clone())
                 .collect();
-            let prepared = encoder
-                .put_together(drawn, micro_step)
-                .par_iter()
-                .enumerate()
-                .map(|(at, rows)| encoder.prepare(rows, first + at as u64))
-                .collect::<Result<Vec<_>, _>>();
+            let prepared = if encoder.is_look_up(micro_step) {
+                encoder.look_ups(micro_step)
+            } else {
+                let samples = encoder.put_together(drawn, micro_step);
+                let prepare = |(at, rows): (usize, &Conversation)| encoder.prepare(rows, first + at as u64);
+                samples.par_iter().enumerate().map(prepare).collect::<Result<Vec<_>, _>>()
+            };
             let failed = prepared.is_err();
             if sender.send(prepared).is_err() || failed {
                 return;

@@ -19,7 +19,7 @@ use super::config::LossNormalization;
 use super::evaluation::kind;
 use super::rewards::Rewards;
 use super::shards::{GradientSums, part};
-use super::supervised::Replica;
+use super::supervised::{Learning, Replica};
 use super::trainer::{StepDone, Trainer, write_lines};
 use crate::answering::{Generation, GenerationOptions, generate_blocking};
 use crate::model::{ModelError, Qwen2_5Vl};
@@ -240,7 +240,8 @@ impl Trainer {
         work: &[(&Rollout, &Weighed, Option<&[f32]>)],
         copies: &mut Vec<Replica>,
     ) -> Result<Vec<PolicyPart>, TrainError> {
-        let copies = self.shards.contexts(work.len(), copies, |at, device| self.replica(at, device, true));
+        let parts = Learning { vision: true, language: true };
+        let copies = self.shards.contexts(work.len(), copies, |at, device| self.replica(at, device, parts));
         let parts = self.shards.run(work, copies, |copy, part| {
             let Replica { device, model, .. } = copy;
             let encoded: Vec<&Encoded> = part.iter().map(|(rollout, ..)| &rollout.encoded).collect();

@@ -3,7 +3,8 @@
 use super::group::{Rollout, compare};
 use super::log_probs::padded_log_probs;
 use super::objective::policy_loss;
-use super::{completion_log_probs, split};
+use super::summary::Summary;
+use super::{by_length, completion_log_probs, split};
 use crate::answering::{GenerationOptions, generate_blocking};
 use crate::model::Qwen2_5Vl;
 use crate::model::qwen2_5_vl::{Qwen2_5VlConfig, SpecialTokens};
@@ -151,6 +152,63 @@ fn a_prompt_that_completions_share_is_read_once_and_learned_from_for_all() {
 fn low_tokens(rollout: &Rollout) -> f64 {
     let answer = &rollout.encoded.token_ids[rollout.encoded.answer_spans[0].clone()];
     answer.iter().filter(|token| **token < 60).count() as f64 / answer.len().max(1) as f64
+}
+
+/// Completions of so many tokens each, with what their accuracy is.
+fn graded(answers: &[(usize, f64)]) -> Vec<Rollout> {
+    let one = |(length, accuracy): &(usize, f64)| Rollout {
+        encoded: prompt(0, 0, 3),
+        sampled: vec![-1.0; *length],
+        rewards: Rewards { accuracy: *accuracy, format: 1.0 },
+        reward: 0.0,
+        advantage: 0.0,
+        truncated: false,
+        counts: true,
+    };
+    answers.iter().map(one).collect()
+}
+
+#[test]
+fn groups_of_like_length_are_computed_beside_each_other() {
+    let lengths = |counts: &dyn Fn(usize) -> bool| -> Vec<usize> {
+        let mut rollouts = graded(&[(7, 1.0), (2, 0.0), (1, 0.0), (1, 1.0), (4, 0.0), (3, 1.0)]);
+        rollouts.iter_mut().enumerate().for_each(|(at, rollout)| rollout.counts = counts(at));
+        by_length(rollouts, 2).iter().map(|rollout| rollout.sampled.len()).collect()
+    };
+    assert_eq!(lengths(&|_| true), [1, 1, 4, 3, 7, 2]);
+    // The longest of those that count; a group stays together.
+    assert_eq!(lengths(&|at| at != 0), [1, 1, 2, 4, 3]);
+    assert!(lengths(&|_| false).is_empty());
+}
+
+#[test]
+fn groups_that_teach_nothing_are_counted() {
+    let config = config(LossNormalization::Dapo);
+    let question = crate::samples::SpatialSample {
+        question_id: 1,
+        question: "How many?".into(),
+        options: None,
+        answer: "2".into(),
+        image: vec!["room.jpg".into()],
+        data_type: crate::samples::DataType::SingleImage,
+        question_type: crate::samples::QuestionType::ObjectCount,
+    };
+    let share = |truncated: Option<usize>, groups: &[[f64; 3]]| {
+        let mut summary = Summary::default();
+        for rewards in groups {
+            let mut group = graded(&rewards.map(|accuracy| (5, accuracy)));
+            if let Some(at) = truncated {
+                group[at].truncated = true;
+            }
+            compare(&mut group, &config);
+            summary.add(&group, &question);
+        }
+        summary.parts().into_iter().find(|(name, _)| name == "zero_spread_groups").unwrap().1
+    };
+    assert_eq!(share(None, &[[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]), 0.5);
+    // What was cut off is no measure: without it nothing is better than the rest.
+    assert_eq!(share(Some(1), &[[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]), 1.0);
+    assert_eq!(share(Some(2), &[[1.0, 0.0, 1.0], [0.5, 0.0, 1.0]]), 0.0);
 }
 
 #[test]

@@ -19,12 +19,11 @@ use crate::model::qwen2_5_vl::weights::Weights;
 use crate::model::{Precision, Qwen2_5Vl, device};
 use crate::processor::{Encoded, Processor};
 use crate::runs::{Event, EventLog, RunDir, RunError, ScalarFiles, Timed};
-use crate::samples::Dataset;
 use crate::samples::files::{PartialDir, write_atomic};
+use crate::samples::{Dataset, LOOK_UP_NAMES};
 use burn::module::Module as _;
 use burn::tensor::Device;
 use start::{conversations, enough_for_all, learning, models, processor};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -204,13 +203,14 @@ impl Trainer {
             model = model.multiply_in_bf16();
             reference = reference.map(Qwen2_5Vl::multiply_in_bf16);
         }
-        let categories: BTreeSet<&str> = dataset
-            .train
-            .foundation
-            .iter()
-            .flat_map(|row| row.objects.iter().map(|object| object.label.as_str()))
-            .collect();
-        let categories: Vec<String> = categories.into_iter().map(str::to_owned).collect();
+        let categories = dataset.train.labels();
+        if config.look_ups > 0.0 && categories.len() < LOOK_UP_NAMES {
+            return Err(TrainError::Config(format!(
+                "look_ups: texts are made of at least {LOOK_UP_NAMES} names, and the boxes of {} have {}; set look_ups=0",
+                config.data.display(),
+                categories.len()
+            )));
+        }
         let heads = (config.stage == Stage::Foundation).then(|| {
             let weights = &mut Weights::random(config.seed, &device);
             DenseHeads::new(weights, model.config().text.hidden_size, categories.len())

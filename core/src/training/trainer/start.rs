@@ -160,3 +160,23 @@ pub fn models(
     };
     Ok((model, reference))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::config::Preset;
+
+    #[test]
+    fn a_stage_without_samples_says_whether_data_or_mixture_is_to_blame() {
+        let mut config =
+            TrainConfig::new(Stage::Understanding, Preset::Corrected, "rooms".into(), "tiny".into());
+        let data = nothing_to_learn(&config).to_string();
+        assert!(data.contains("rooms holds no samples for stage understanding"), "{data}");
+        assert!(data.contains("data build --config climb"), "{data}");
+        for field in ["localization", "single_image", "multi_view", "video", "cold_start"] {
+            config.set(&format!("mixture.{field}=0")).expect("a weight");
+        }
+        let mixture = nothing_to_learn(&config).to_string();
+        assert!(mixture.contains("set one of mixture.* above 0"), "{mixture}");
+    }
+}

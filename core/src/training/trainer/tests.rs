@@ -102,6 +102,42 @@ fn image_tokens_learn_the_number_of_their_picture() {
     assert!(trainer.supervised_step(&[samples], &run).unwrap().parts.is_empty());
 }
 
+/// A question and an answer without a picture.
+fn text(trainer: &Trainer, answer: &str) -> Prepared {
+    several(trainer, &[], answer)
+}
+
+#[test]
+fn texts_alone_are_learned_from_by_the_language_model_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = RunDir::create(dir.path()).unwrap();
+    let mut trainer = trainer();
+    // Two parts, the second with a copy of its own of what learns.
+    (trainer.config.steps, trainer.config.warmup) = (10, 0.0);
+    trainer.shards = Shards::new(&[trainer.device.clone()], 2).unwrap();
+    let seeing = |trainer: &Trainer| -> Vec<f32> {
+        let tensors = trainer.model.named_tensors();
+        tensors
+            .iter()
+            .filter(|tensor| tensor.name.starts_with("visual."))
+            .flat_map(|t| (t.values)())
+            .collect()
+    };
+    let (eyes, before) = (seeing(&trainer), weights(&trainer.model));
+    let texts = vec![text(&trainer, "a lamp"), text(&trainer, "a chair")];
+    let first = trainer.supervised_step(std::slice::from_ref(&texts), &run).unwrap();
+    assert!(seeing(&trainer) == eyes && weights(&trainer.model) != before);
+    let [(name, value)] = first.parts.as_slice() else { panic!("{:?}", first.parts) };
+    assert!(name == "text" && (value - first.loss).abs() < 1e-6, "{name} {value} {}", first.loss);
+    let second = trainer.supervised_step(std::slice::from_ref(&texts), &run).unwrap();
+    assert!(second.loss < first.loss, "{} {}", second.loss, first.loss);
+    // Beside pictures, in the same batch and in another of the same step.
+    let with_picture = || vec![sample(&trainer, 90, "a lamp"), texts[0].clone()];
+    let work = [with_picture(), texts.clone()];
+    trainer.supervised_step(&work, &run).unwrap();
+    assert!(seeing(&trainer) != eyes);
+}
+
 #[test]
 fn a_gradient_that_is_no_number_moves_nothing() {
     struct Spoil<'a>(&'a mut GradientsParams);
