@@ -1,62 +1,102 @@
 //! Questions that are answered from their own text: what a language model brings along from its pretraining, and a small one
 //! from random weights has to be taught.
 
-use crate::questions::spatial::letter;
+use super::prompts;
+use crate::questions::spatial::{conclusion, letter};
 use crate::scenes::Dice;
+
+const MOST_LETTERS: u32 = 5;
 
 /// Fewest names that questions can be made of.
 pub const LOOK_UP_NAMES: usize = 8;
 
-/// A question without a picture and its answer, both of some of `names`, at least [`LOOK_UP_NAMES`]. One in four repeats a
-/// list word by word, one looks up which list of names has which letter, the others which name has, in both directions:
-/// `A. The lamp. C. I see the door. The answer is lamp, which is A.`
+/// A question without a picture and its answer, both of some of `names`, at least [`LOOK_UP_NAMES`]: what thoughts do once
+/// they have seen. One in eight repeats a list word by word; the others look up which option has which letter and the other
+/// way round, `A. The lamp. C. I see the door. So the answer is lamp, which is A.`, where an option is a name or a list of
+/// names; or sort a list of names by the number of a picture and look up the result among the options.
 ///
-/// Thoughts go through their options so, and end so. Beside hundreds of other tokens about pictures a model of a few layers
-/// does not come to it.
+/// Beside hundreds of other tokens about pictures a model of a few layers does not come to it by itself. Questions have the
+/// instruction of the reasoning stage behind them, which what is looked up has to be found beyond.
 pub fn look_up(names: &[String], dice: &mut Dice) -> (String, String) {
-    const MOST_LETTERS: u32 = 5;
     let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
     dice.shuffle(&mut names);
-    let way = dice.index(4);
-    if way == 0 {
-        names.truncate(dice.count(3, LOOK_UP_NAMES as u32) as usize);
-        let list = names.join(", ");
-        let times = dice.count(1, 3) as usize;
-        return (format!("{list}?"), vec![format!("{list}."); times].join(" "));
-    }
-    let lists = way == 1;
-    let letters = dice.count(2, MOST_LETTERS) as usize;
-    let options: Vec<String> = if lists {
-        names.truncate(dice.count(2, 4) as usize);
-        let mut lists = Vec::new();
-        for _ in 0..letters {
-            dice.shuffle(&mut names);
-            let list = names.join(", ");
-            if !lists.contains(&list) {
-                lists.push(list);
-            }
+    match dice.index(8) {
+        0 => repeated(&names[..dice.count(3, LOOK_UP_NAMES as u32) as usize], dice),
+        1 | 2 => sorted(&names[..4], dice),
+        way => {
+            let options = if way < 5 {
+                let count = dice.count(2, 4) as usize;
+                orders(&mut names[..count], dice)
+            } else {
+                names[..dice.count(2, MOST_LETTERS) as usize].iter().map(|name| (*name).to_owned()).collect()
+            };
+            let asked = if way < 5 { 5 } else { 12 };
+            let answers: Vec<String> = (0..asked).map(|_| one_of(&options, dice)).collect();
+            (prompts::stage3("Which of these?", &lettered(&options)), answers.join(" "))
         }
-        lists
-    } else {
-        names[..letters].iter().map(|name| (*name).to_owned()).collect()
-    };
-    let listed: Vec<String> =
-        options.iter().enumerate().map(|(place, option)| format!("{}. {option}", letter(place))).collect();
-    let asked = if lists { 5 } else { 12 };
-    let answers: Vec<String> = (0..asked)
-        .map(|_| {
-            let place = dice.index(options.len());
-            let (letter, option) = (letter(place), &options[place]);
-            match dice.index(4) {
-                0 if !lists => format!("{letter}. I see the {option}."),
-                1 if !lists => format!("{letter}. The {option}."),
-                0 | 1 => format!("{option}, which is {letter}."),
-                2 => format!("The answer is {option}, which is {letter}."),
-                _ => format!("{letter}. {option}."),
-            }
-        })
+    }
+}
+
+fn repeated(names: &[&str], dice: &mut Dice) -> (String, String) {
+    let list = names.join(", ");
+    let times = dice.count(1, 3) as usize;
+    (format!("{list}?"), vec![format!("{list}."); times].join(" "))
+}
+
+/// As thoughts about the order of appearance end.
+fn sorted(names: &[&str], dice: &mut Dice) -> (String, String) {
+    const MOST_PICTURES: u32 = 8;
+    let mut pictures: Vec<u32> = (1..=MOST_PICTURES).collect();
+    dice.shuffle(&mut pictures);
+    pictures.truncate(names.len());
+    let told: Vec<String> = names
+        .iter()
+        .zip(&pictures)
+        .map(|(name, picture)| format!("the {name} of picture {picture}"))
         .collect();
-    (format!("Which of these?\nOptions:\n{}", listed.join("\n")), answers.join(" "))
+    let mut by_time: Vec<(u32, &str)> = pictures.into_iter().zip(names.iter().copied()).collect();
+    by_time.sort_unstable();
+    let placed: Vec<String> =
+        by_time.iter().map(|(picture, name)| format!("the {name} in picture {picture}")).collect();
+    let order = by_time.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+
+    let mut options = orders(&mut names.to_vec(), dice);
+    let place =
+        options.iter().position(|option| *option == order).unwrap_or_else(|| dice.index(options.len()));
+    options[place] = order;
+    let question = format!("In what order do these come: {}?", told.join(", "));
+    let end = conclusion(Some(letter(place)), &options[place], dice);
+    (prompts::stage3(&question, &lettered(&options)), format!("Sorted by time: {}. {end}", placed.join(", ")))
+}
+
+/// Different orders of the names, a few.
+fn orders(names: &mut [&str], dice: &mut Dice) -> Vec<String> {
+    let mut found = Vec::new();
+    for _ in 0..dice.count(2, MOST_LETTERS) {
+        dice.shuffle(names);
+        let order = names.join(", ");
+        if !found.contains(&order) {
+            found.push(order);
+        }
+    }
+    found
+}
+
+fn lettered(options: &[String]) -> Vec<String> {
+    options.iter().enumerate().map(|(place, option)| format!("{}. {option}", letter(place))).collect()
+}
+
+/// Names one of the options.
+fn one_of(options: &[String], dice: &mut Dice) -> String {
+    let place = dice.index(options.len());
+    let (letter, option) = (letter(place), &options[place]);
+    match dice.index(6) {
+        0 => format!("{letter}. {option}."),
+        1 => format!("{letter}. The {option}."),
+        2 => format!("{letter}. I see the {option}."),
+        3 => format!("{option}, which is {letter}."),
+        _ => conclusion(Some(letter), option, dice),
+    }
 }
 
 #[cfg(test)]
@@ -66,14 +106,23 @@ mod tests {
 
     #[test]
     fn what_is_looked_up_stands_in_the_question() {
+        const STARTS: [&str; 7] = [
+            "The ",
+            "I see the ",
+            "So the answer is ",
+            "That makes the answer ",
+            "I will answer ",
+            "Therefore the answer is ",
+            "",
+        ];
         let names: Vec<String> = ["bed", "tv", "lamp", "trash can", "sofa", "desk", "door", "cup", "fan"]
             .map(str::to_owned)
             .into();
-        let (mut repeated, mut by_letter, mut by_name, mut of_lists) = (0, 0, 0, 0);
-        for seed in 0..200 {
+        let (mut repeated, mut by_letter, mut by_name, mut of_lists, mut sorted) = (0, 0, 0, 0, 0);
+        for seed in 0..400 {
             let (question, answer) = look_up(&names, &mut Dice::new(5, seed));
             assert_eq!(look_up(&names, &mut Dice::new(5, seed)), (question.clone(), answer.clone()));
-            let Some((_, listed)) = question.split_once("Options:\n") else {
+            let Some((asked, listed)) = question.split_once("Options:\n") else {
                 let list = question.strip_suffix('?').unwrap();
                 assert!(
                     answer.split_inclusive('.').all(|copy| copy.trim() == format!("{list}.")),
@@ -82,31 +131,42 @@ mod tests {
                 repeated += 1;
                 continue;
             };
+            let (listed, instruction) = listed.split_once(" \n").unwrap();
+            assert!(instruction.starts_with("Please Think about"));
             let options: BTreeMap<&str, &str> =
                 listed.lines().map(|line| line.split_once(". ").unwrap()).collect();
             assert_eq!(options.len(), listed.lines().count());
             of_lists += usize::from(listed.contains(','));
-            // `C. The door.` and `The answer is door, which is C.`
-            let mut parts = answer.strip_suffix('.').unwrap().split(". ");
+            let mut answer = answer.strip_suffix('.').unwrap();
+            if let Some(rest) = answer.strip_prefix("Sorted by time: ") {
+                let (placed, rest) = rest.split_once(". ").unwrap();
+                let mut last = 0;
+                for place in placed.split(", ") {
+                    assert!(asked.contains(&place.replace(" in ", " of ")), "{place} in {asked}");
+                    let picture: u32 = place.rsplit_once(' ').unwrap().1.parse().unwrap();
+                    assert!(picture > last, "{placed}");
+                    last = picture;
+                }
+                let order: Vec<&str> =
+                    placed.split(", ").map(|place| &place[4..place.find(" in ").unwrap()]).collect();
+                assert!(rest.contains(&order.join(", ")), "{rest}");
+                answer = rest;
+                sorted += 1;
+            }
+            // `C. The door.` and `So the answer is door, which is C.`
+            let named =
+                |said: &str| STARTS.iter().find_map(|start| said.strip_prefix(start)).unwrap().to_owned();
+            let mut parts = answer.split(". ");
             while let Some(part) = parts.next() {
                 if let Some((name, letter)) = part.split_once(", which is ") {
-                    assert_eq!(
-                        options[letter],
-                        name.trim_start_matches("The answer is "),
-                        "{question} {answer}"
-                    );
+                    assert_eq!(options[letter], named(name), "{question} {answer}");
                     by_name += 1;
                 } else {
-                    let name = parts.next().unwrap();
-                    let name = ["The ", "I see the "]
-                        .iter()
-                        .find_map(|start| name.strip_prefix(start))
-                        .unwrap_or(name);
-                    assert_eq!(options[part], name, "{question} {answer}");
+                    assert_eq!(options[part], named(parts.next().unwrap()), "{question} {answer}");
                     by_letter += 1;
                 }
             }
         }
-        assert!(repeated > 30 && of_lists > 30 && by_letter > 400 && by_name > 400);
+        assert!(repeated > 20 && of_lists > 60 && by_letter > 400 && by_name > 400 && sorted > 50);
     }
 }
