@@ -2,7 +2,7 @@
 //! from random weights has to be taught.
 
 use super::prompts;
-use crate::questions::spatial::{conclusion, letter};
+use crate::questions::spatial::{Choice, LetterFrom, conclusion, letter};
 use crate::scenes::Dice;
 
 const MOST_LETTERS: u32 = 5;
@@ -11,9 +11,9 @@ const MOST_LETTERS: u32 = 5;
 pub const LOOK_UP_NAMES: usize = 8;
 
 /// A question without a picture and its answer, both of some of `names`, at least [`LOOK_UP_NAMES`]: what thoughts do once
-/// they have seen. One in eight repeats a list word by word; the others look up which option has which letter and the other
-/// way round, `A. The lamp. C. I see the door. So the answer is lamp, which is A.`, where an option is a name or a list of
-/// names; or sort a list of names by the number of a picture and look up the result among the options.
+/// they have seen. One in eight repeats a list word by word, two sort names by the number of a picture and look for the order
+/// among the options, and the others say which option has a letter and go through the options until a name comes, `A. The lamp.
+/// C. I see the door. So the answer is cup: A. lamp. B. cup, which is B.`, where an option is a name or a list of names.
 ///
 /// Beside hundreds of other tokens about pictures a model of a few layers does not come to it by itself. Questions have the
 /// instruction of the reasoning stage behind them, which what is looked up has to be found beyond.
@@ -30,9 +30,10 @@ pub fn look_up(names: &[String], dice: &mut Dice) -> (String, String) {
             } else {
                 names[..dice.count(2, MOST_LETTERS) as usize].iter().map(|name| (*name).to_owned()).collect()
             };
-            let asked = if way < 5 { 5 } else { 12 };
-            let answers: Vec<String> = (0..asked).map(|_| one_of(&options, dice)).collect();
-            (prompts::stage3("Which of these?", &lettered(&options)), answers.join(" "))
+            let asked = if way < 5 { 5 } else { 10 };
+            let listed = lettered(&options);
+            let answers: Vec<String> = (0..asked).map(|_| one_of(&options, &listed, dice)).collect();
+            (prompts::stage3("Which of these?", &listed), answers.join(" "))
         }
     }
 }
@@ -63,10 +64,12 @@ fn sorted(names: &[&str], dice: &mut Dice) -> (String, String) {
     let mut options = orders(&mut names.to_vec(), dice);
     let place =
         options.iter().position(|option| *option == order).unwrap_or_else(|| dice.index(options.len()));
-    options[place] = order;
+    options[place].clone_from(&order);
     let question = format!("In what order do these come: {}?", told.join(", "));
-    let end = conclusion(Some(letter(place)), &options[place], dice);
-    (prompts::stage3(&question, &lettered(&options)), format!("Sorted by time: {}. {end}", placed.join(", ")))
+    let options = lettered(&options);
+    let choice = Choice { options: &options, place, letter_from: LetterFrom::Search };
+    let end = conclusion(&order, Some(choice), dice);
+    (prompts::stage3(&question, &options), format!("Sorted by time: {}. {end}", placed.join(", ")))
 }
 
 /// Different orders of the names, a few.
@@ -86,16 +89,19 @@ fn lettered(options: &[String]) -> Vec<String> {
     options.iter().enumerate().map(|(place, option)| format!("{}. {option}", letter(place))).collect()
 }
 
-/// Names one of the options.
-fn one_of(options: &[String], dice: &mut Dice) -> String {
+/// Names one of the options, `lettered` as the question has them.
+fn one_of(options: &[String], lettered: &[String], dice: &mut Dice) -> String {
     let place = dice.index(options.len());
     let (letter, option) = (letter(place), &options[place]);
-    match dice.index(6) {
+    let end = |letter_from, dice: &mut Dice| {
+        conclusion(option, Some(Choice { options: lettered, place, letter_from }), dice)
+    };
+    match dice.index(5) {
         0 => format!("{letter}. {option}."),
         1 => format!("{letter}. The {option}."),
         2 => format!("{letter}. I see the {option}."),
-        3 => format!("{option}, which is {letter}."),
-        _ => conclusion(Some(letter), option, dice),
+        3 => end(LetterFrom::Thought, dice),
+        _ => end(LetterFrom::Search, dice),
     }
 }
 
@@ -118,7 +124,7 @@ mod tests {
         let names: Vec<String> = ["bed", "tv", "lamp", "trash can", "sofa", "desk", "door", "cup", "fan"]
             .map(str::to_owned)
             .into();
-        let (mut repeated, mut by_letter, mut by_name, mut of_lists, mut sorted) = (0, 0, 0, 0, 0);
+        let (mut repeated, mut by_letter, mut searched, mut of_lists, mut sorted) = (0, 0, 0, 0, 0);
         for seed in 0..400 {
             let (question, answer) = look_up(&names, &mut Dice::new(5, seed));
             assert_eq!(look_up(&names, &mut Dice::new(5, seed)), (question.clone(), answer.clone()));
@@ -153,20 +159,34 @@ mod tests {
                 answer = rest;
                 sorted += 1;
             }
-            // `C. The door.` and `So the answer is door, which is C.`
+            // `C. The door.`, `So the answer is C, door.` and `So the answer is door: A. cup. B. bed. C. door, which is C.`
             let named =
                 |said: &str| STARTS.iter().find_map(|start| said.strip_prefix(start)).unwrap().to_owned();
-            let mut parts = answer.split(". ");
+            let mut parts = answer.split(". ").peekable();
             while let Some(part) = parts.next() {
-                if let Some((name, letter)) = part.split_once(", which is ") {
-                    assert_eq!(options[letter], named(name), "{question} {answer}");
-                    by_name += 1;
+                if let Some((name, first)) = part.split_once(": ") {
+                    let mut letter = first;
+                    for (expected, option) in &options {
+                        assert_eq!(letter, *expected);
+                        let said = parts.next().unwrap();
+                        if said == format!("{option}, which is {letter}") {
+                            assert_eq!(named(name), *option, "{question} {answer}");
+                            break;
+                        }
+                        assert_eq!(said, *option, "{question} {answer}");
+                        assert_ne!(named(name), *option, "{question} {answer}");
+                        letter = parts.next().unwrap();
+                    }
+                    searched += 1;
+                } else if let Some((letter, name)) = part.split_once(", ") {
+                    assert_eq!(options[named(letter).as_str()], name, "{question} {answer}");
+                    by_letter += 1;
                 } else {
                     assert_eq!(options[part], named(parts.next().unwrap()), "{question} {answer}");
                     by_letter += 1;
                 }
             }
         }
-        assert!(repeated > 20 && of_lists > 60 && by_letter > 400 && by_name > 400 && sorted > 50);
+        assert!(repeated > 20 && of_lists > 60 && by_letter > 400 && searched > 300 && sorted > 50);
     }
 }

@@ -3,7 +3,9 @@
 use super::gather::{Gathered, Gatherer, image_path};
 use super::select::{Key, select, water_fill};
 use super::{BuildRequest, program};
-use crate::questions::spatial::{Candidate, CandidateAnswer, conclusion, letter, solution};
+use crate::questions::spatial::{
+    Candidate, CandidateAnswer, Choice, LetterFrom, conclusion, letter, solution,
+};
 use crate::questions::{Localization, QuestionConfig, QuestionError, Quotas, SpatialConfig};
 use crate::samples::files::FileError;
 use crate::samples::{
@@ -289,7 +291,7 @@ impl Output {
                 })?;
             }
             if thoughts.binary_search(&number).is_ok() {
-                part.think(candidate, &row, order.as_deref(), &mut letters.dice)?;
+                part.think(candidate, &row, order.as_deref(), config, &mut letters.dice)?;
             }
             self.evidence.write(&Evidence {
                 question_id,
@@ -371,9 +373,16 @@ impl Part {
         candidate: &Candidate,
         row: &SpatialSample,
         order: Option<&[usize]>,
+        config: &QuestionConfig,
         dice: &mut Dice,
     ) -> Result<(), QuestionError> {
-        let end = conclusion(row.answer_index().map(letter), candidate.answer_text(), dice);
+        let letter_from = match (candidate.thought.is_by_letter(), config.spatial.boxes_in_thoughts) {
+            (true, _) => LetterFrom::Thought,
+            (false, true) => LetterFrom::Search,
+            (false, false) => LetterFrom::Words,
+        };
+        let choice = row.answer_index().map(|place| Choice { options: row.options(), place, letter_from });
+        let end = conclusion(candidate.answer_text(), choice, dice);
         let row = ColdStartSample {
             question_id: row.question_id,
             prompt: prompts::stage3(&row.question, row.options()),

@@ -19,7 +19,7 @@ mod thoughts;
 pub use candidate::{Candidate, CandidateAnswer};
 pub use relative_direction::{clockwise_angle, direction_word, sectors};
 pub use showing::{Showing, Sights};
-pub use thoughts::{Thought, conclusion, letter, solution};
+pub use thoughts::{Choice, LetterFrom, Thought, conclusion, letter, solution};
 
 use super::QuestionConfig;
 use crate::samples::DataType;

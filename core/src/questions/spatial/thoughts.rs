@@ -39,6 +39,11 @@ impl From<String> for Thought {
 }
 
 impl Thought {
+    /// Whether options are called by their letters.
+    pub fn is_by_letter(&self) -> bool {
+        self.by_letter
+    }
+
     /// In words. `order` is that of the options, by their places in the candidate; `None` for that itself.
     pub fn text(&self, order: Option<&[usize]>) -> String {
         let own: Vec<usize> = (0..self.options.len()).collect();
@@ -77,15 +82,43 @@ pub fn solution(thought: &str, answer: &str) -> String {
     format!("<think>{thought}</think><answer>{answer}</answer>")
 }
 
-/// The sentence that ends a thought by naming the answer; `letter` is that of the option, where there is one. It comes
-/// after the words, which is where one looks it up.
-pub fn conclusion(letter: Option<char>, words: &str, dice: &mut Dice) -> String {
-    let what = letter.map_or_else(|| words.to_owned(), |letter| format!("{words}, which is {letter}"));
+/// Where a thought has the letter of its answer from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetterFrom {
+    /// The options: it is looked up when the answer is known in words.
+    Words,
+    /// The options, gone through until those words come. Small models find the words of a letter (`samples::look_up`), and
+    /// hardly ever the letter of words.
+    Search,
+    /// The thought, which calls options by their letters.
+    Thought,
+}
+
+/// The options of a question, `A. left`, `B. right`, …, and which of them is the answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    pub options: &'a [String],
+    pub place: usize,
+    pub letter_from: LetterFrom,
+}
+
+/// The sentence that ends a thought by naming the answer: `So the answer is left, which is A.`, `So the answer is right: A.
+/// left. B. right, which is B.` or `So the answer is B, right.`
+pub fn conclusion(words: &str, choice: Option<Choice<'_>>, dice: &mut Dice) -> String {
     let start = pick(
         dice,
         &["So the answer is", "That makes the answer", "I will answer", "Therefore the answer is"],
     );
-    format!("{start} {what}.")
+    let Some(Choice { options, place, letter_from }) = choice else { return format!("{start} {words}.") };
+    let letter = letter(place);
+    match letter_from {
+        LetterFrom::Words => format!("{start} {words}, which is {letter}."),
+        LetterFrom::Search => {
+            let seen = options[..=place].join(". ");
+            format!("{start} {words}: {seen}, which is {letter}.")
+        }
+        LetterFrom::Thought => format!("{start} {letter}, {words}."),
+    }
 }
 
 /// The pictures that a thought speaks of.

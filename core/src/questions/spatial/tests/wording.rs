@@ -266,6 +266,23 @@ fn small_models_go_through_the_options_by_letter_and_keep_the_nearest() {
     assert!(checked > 50, "{checked}");
 }
 
+#[test]
+fn the_letter_of_an_answer_follows_the_words_the_search_or_comes_first() {
+    let options = ["A. left", "B. front-left", "C. right"].map(str::to_owned);
+    let said = |place: usize, letter_from| {
+        let words = &options[place][3..];
+        let end =
+            conclusion(words, Some(Choice { options: &options, place, letter_from }), &mut Dice::new(1, 0));
+        end.split_once(words).map(|(start, rest)| (start.to_owned(), rest.to_owned())).unwrap()
+    };
+    assert_eq!(said(1, LetterFrom::Words).1, ", which is B.");
+    assert_eq!(said(1, LetterFrom::Search).1, ": A. left. B. front-left, which is B.");
+    assert_eq!(said(0, LetterFrom::Search).1, ": A. left, which is A.");
+    let (start, rest) = said(2, LetterFrom::Thought);
+    assert!(start.ends_with(" C, ") && rest == ".", "{start}{rest}");
+    assert!(conclusion("3.1", None, &mut Dice::new(1, 0)).ends_with(" 3.1."));
+}
+
 /// What `…, 5 far, 2 left` or `… is 2 left, 1 closer` says: half meters to the right and ahead.
 fn half_meters(text: &str) -> [i32; 2] {
     let before = |end: &str| -> Option<i32> {
