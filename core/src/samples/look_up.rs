@@ -1,8 +1,8 @@
 //! Questions that are answered from their own text: what a language model brings along from its pretraining, and a small one
 //! from random weights has to be taught.
 
-use super::prompts;
-use crate::questions::spatial::{Choice, LetterFrom, conclusion, letter};
+use super::{SectorScheme, prompts};
+use crate::questions::spatial::{Choice, LetterFrom, conclusion, letter, sectors};
 use crate::scenes::Dice;
 
 const MOST_LETTERS: u32 = 5;
@@ -13,7 +13,8 @@ pub const LOOK_UP_NAMES: usize = 8;
 /// A question without a picture and its answer, both of some of `names`, at least [`LOOK_UP_NAMES`]: what thoughts do once
 /// they have seen. One in eight repeats a list word by word, two sort names by the number of a picture and look for the order
 /// among the options, and the others say which option has a letter and go through the options until a name comes, `A. The lamp.
-/// C. I see the door. So the answer is cup: A. lamp. B. cup, which is B.`, where an option is a name or a list of names.
+/// C. I see the door. So the answer is cup: A. lamp. B. cup, which is B.`, where an option is a name, a direction or a list of
+/// names.
 ///
 /// Beside hundreds of other tokens about pictures a model of a few layers does not come to it by itself. Questions have the
 /// instruction of the reasoning stage behind them, which what is looked up has to be found beyond.
@@ -24,11 +25,16 @@ pub fn look_up(names: &[String], dice: &mut Dice) -> (String, String) {
         0 => repeated(&names[..dice.count(3, LOOK_UP_NAMES as u32) as usize], dice),
         1 | 2 => sorted(&names[..4], dice),
         way => {
-            let options = if way < 5 {
-                let count = dice.count(2, 4) as usize;
-                orders(&mut names[..count], dice)
-            } else {
-                names[..dice.count(2, MOST_LETTERS) as usize].iter().map(|name| (*name).to_owned()).collect()
+            let options = match way {
+                3 | 4 => {
+                    let count = dice.count(2, 4) as usize;
+                    orders(&mut names[..count], dice)
+                }
+                5 => directions(dice),
+                _ => {
+                    let count = dice.count(2, MOST_LETTERS) as usize;
+                    names[..count].iter().map(|name| (*name).to_owned()).collect()
+                }
             };
             let asked = if way < 5 { 5 } else { 10 };
             let listed = lettered(&options);
@@ -70,6 +76,15 @@ fn sorted(names: &[&str], dice: &mut Dice) -> (String, String) {
     let choice = Choice { options: &options, place, letter_from: LetterFrom::Search };
     let end = conclusion(&order, Some(choice), dice);
     (prompts::stage3(&question, &options), format!("Sorted by time: {}. {end}", placed.join(", ")))
+}
+
+/// Words of which one is often part of another, and so hard to tell apart.
+fn directions(dice: &mut Dice) -> Vec<String> {
+    let schemes = [SectorScheme::Medium, SectorScheme::Hard, SectorScheme::Cardinal, SectorScheme::Diagonal];
+    let scheme = schemes[dice.index(schemes.len())];
+    let mut words: Vec<String> = sectors(scheme).iter().map(|(word, _)| (*word).to_owned()).collect();
+    dice.shuffle(&mut words);
+    words
 }
 
 /// Different orders of the names, a few.
@@ -124,7 +139,8 @@ mod tests {
         let names: Vec<String> = ["bed", "tv", "lamp", "trash can", "sofa", "desk", "door", "cup", "fan"]
             .map(str::to_owned)
             .into();
-        let (mut repeated, mut by_letter, mut searched, mut of_lists, mut sorted) = (0, 0, 0, 0, 0);
+        let (mut repeated, mut by_letter, mut searched) = (0, 0, 0);
+        let (mut of_lists, mut of_directions, mut sorted) = (0, 0, 0);
         for seed in 0..400 {
             let (question, answer) = look_up(&names, &mut Dice::new(5, seed));
             assert_eq!(look_up(&names, &mut Dice::new(5, seed)), (question.clone(), answer.clone()));
@@ -143,6 +159,7 @@ mod tests {
                 listed.lines().map(|line| line.split_once(". ").unwrap()).collect();
             assert_eq!(options.len(), listed.lines().count());
             of_lists += usize::from(listed.contains(','));
+            of_directions += usize::from(listed.contains("left"));
             let mut answer = answer.strip_suffix('.').unwrap();
             if let Some(rest) = answer.strip_prefix("Sorted by time: ") {
                 let (placed, rest) = rest.split_once(". ").unwrap();
@@ -187,6 +204,13 @@ mod tests {
                 }
             }
         }
-        assert!(repeated > 20 && of_lists > 60 && by_letter > 400 && searched > 300 && sorted > 50);
+        assert!(
+            repeated > 20
+                && of_lists > 60
+                && by_letter > 400
+                && searched > 300
+                && sorted > 50
+                && of_directions > 20
+        );
     }
 }
