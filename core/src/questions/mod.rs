@@ -6,6 +6,7 @@
 mod config;
 mod foundation;
 mod localization;
+mod look_up;
 mod observations;
 pub mod spatial;
 
@@ -23,6 +24,7 @@ pub use config::{
 };
 pub use foundation::foundation;
 pub use localization::{Localization, TEMPLATES, ask, eligible, localization};
+pub use look_up::{LOOK_UP_NAMES, look_up};
 pub use observations::{Observation, Sight, observe};
 
 use std::path::PathBuf;

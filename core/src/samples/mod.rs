@@ -37,7 +37,6 @@ pub mod export;
 pub mod files;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod import;
-mod look_up;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod parquet;
 pub mod prompts;
@@ -54,7 +53,6 @@ pub use colors::label_color;
 #[cfg(not(target_arch = "wasm32"))]
 pub use dataset::{Counts, Dataset, DatasetError, DatasetInfo, JsonlReader, JsonlWriter, Split, names};
 pub use evidence::{Evidence, Reason, SectorScheme, Segment};
-pub use look_up::{LOOK_UP_NAMES, look_up};
 pub use spatial::{ColdStartSample, QuestionType, SpatialSample};
 #[cfg(not(target_arch = "wasm32"))]
 pub use stats::{BOX_SHARE_BORDERS, PartStatistics, Statistics, statistics};

@@ -122,7 +122,7 @@ pub struct TrainConfig {
     /// brings. Nothing to the reasoning stage.
     pub picture_numbers: f64,
     /// Share of the batches that are texts alone, of questions that are answered from their own text
-    /// (`samples::look_up`): which option a letter stands for, and which letter an option has. Pretrained models know how.
+    /// (`questions::look_up`): which option a letter stands for, and which letter an option has. Pretrained models know how.
     /// What is drawn of the data for such a batch is left out. Not in the reasoning stage.
     pub look_ups: f64,
     /// Parts of a batch computed at the same time on the CPU, each on its share of the cores. The sums of

@@ -87,7 +87,7 @@ pub fn solution(thought: &str, answer: &str) -> String {
 pub enum LetterFrom {
     /// The options: it is looked up when the answer is known in words.
     Words,
-    /// The options, gone through until those words come. Small models find the words of a letter (`samples::look_up`), and
+    /// The options, gone through until those words come. Small models find the words of a letter (`questions::look_up`), and
     /// hardly ever the letter of words.
     Search,
     /// The thought, which calls options by their letters.

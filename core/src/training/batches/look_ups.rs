@@ -1,7 +1,7 @@
 //! Batches of texts alone: questions that are answered from their own text.
 
 use super::{Encoder, Prepared, conversation};
-use crate::samples::look_up;
+use crate::questions::look_up;
 use crate::scenes::Dice;
 use crate::training::TrainError;
 use crate::training::config::Stage;

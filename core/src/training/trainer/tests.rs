@@ -11,7 +11,15 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 fn trainer() -> Trainer {
-    let config = TrainConfig::new(Stage::Understanding, Preset::Corrected, "data".into(), "tiny".into());
+    over_nothing(&understanding()).unwrap()
+}
+
+fn understanding() -> TrainConfig {
+    TrainConfig::new(Stage::Understanding, Preset::Corrected, "data".into(), "tiny".into())
+}
+
+/// A trainer whose data set holds nothing.
+fn over_nothing(config: &TrainConfig) -> Result<Trainer, TrainError> {
     let empty = Dataset {
         root: "data".into(),
         info: None,
@@ -19,7 +27,7 @@ fn trainer() -> Trainer {
         validation: Split::default(),
         evidence: Vec::new(),
     };
-    Trainer::over(&config, &Device::flex(), empty, bundled::processor().unwrap(), None).unwrap()
+    Trainer::over(config, &Device::flex(), empty, bundled::processor().unwrap(), None)
 }
 
 /// A picture, a question and an answer.
@@ -105,6 +113,13 @@ fn image_tokens_learn_the_number_of_their_picture() {
 /// A question and an answer without a picture.
 fn text(trainer: &Trainer, answer: &str) -> Prepared {
     several(trainer, &[], answer)
+}
+
+#[test]
+fn texts_of_too_few_names_are_refused() {
+    let config = TrainConfig { look_ups: 0.1, ..understanding() };
+    let error = over_nothing(&config).err().expect("no boxes, no names").to_string();
+    assert!(error.contains("the boxes of data have 0; set look_ups=0"), "{error}");
 }
 
 #[test]

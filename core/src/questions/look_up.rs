@@ -1,8 +1,8 @@
 //! Questions that are answered from their own text: what a language model brings along from its pretraining, and a small one
 //! from random weights has to be taught.
 
-use super::{SectorScheme, prompts};
-use crate::questions::spatial::{Choice, LetterFrom, conclusion, letter, sectors};
+use super::spatial::{Choice, LetterFrom, conclusion, letter, sectors};
+use crate::samples::{SectorScheme, prompts};
 use crate::scenes::Dice;
 
 const MOST_LETTERS: u32 = 5;
