@@ -64,7 +64,8 @@ fn subject(before: &str) -> (&str, Option<usize>) {
     let (clause, picture) =
         numbered_picture(clause).map_or((clause, None), |(clause, picture)| (clause, Some(picture)));
     let clause = without_last_word(clause, &["is"]).unwrap_or(clause);
-    let clause = clause.strip_prefix("I see ").unwrap_or(clause);
+    let starts = ["I see ", "First comes ", "Then "];
+    let clause = starts.iter().find_map(|start| clause.strip_prefix(start)).unwrap_or(clause);
     let articles = ["the ", "The ", "a ", "A ", "an ", "An "];
     (articles.iter().find_map(|article| clause.strip_prefix(article)).unwrap_or(clause), picture)
 }
@@ -119,6 +120,12 @@ mod tests {
             sightings("In the picture: an oven at (1, 2, 3, 4), left, 2.0 m away; a chair at (5, 6, 7, 8).");
         let labels: Vec<&str> = caption.iter().map(|sighting| sighting.found.label.as_str()).collect();
         assert_eq!(labels, ["oven", "chair"]);
+        let by_time = sightings(
+            "First comes the tv at (1, 1, 5, 6) of picture 1. Then the coat hanger at (2, 2, 5, 6) of picture 3.",
+        );
+        let seen: Vec<(&str, usize)> =
+            by_time.iter().map(|sighting| (sighting.found.label.as_str(), sighting.picture)).collect();
+        assert_eq!(seen, [("tv", 0), ("coat hanger", 2)]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Questions that are answered from their own text: what a language model brings along from its pretraining, and a small one
 //! from random weights has to be taught.
 
-use super::spatial::{Choice, LetterFrom, conclusion, letter, sectors};
+use super::spatial::{Choice, LIST_SEPARATOR, LetterFrom, conclusion, letter, sectors};
 use crate::samples::{SectorScheme, prompts};
 use crate::scenes::Dice;
 
@@ -24,28 +24,37 @@ pub fn look_up(names: &[String], dice: &mut Dice) -> (String, String) {
     match dice.index(8) {
         0 => repeated(&names[..dice.count(3, LOOK_UP_NAMES as u32) as usize], dice),
         1 | 2 => sorted(&names[..4], dice),
-        way => {
-            let options = match way {
-                3 | 4 => {
-                    let count = dice.count(2, 4) as usize;
-                    orders(&mut names[..count], dice)
-                }
-                5 => directions(dice),
-                _ => {
-                    let count = dice.count(2, MOST_LETTERS) as usize;
-                    names[..count].iter().map(|name| (*name).to_owned()).collect()
-                }
-            };
-            let asked = if way < 5 { 5 } else { 10 };
-            let listed = lettered(&options);
-            let answers: Vec<String> = (0..asked).map(|_| one_of(&options, &listed, dice)).collect();
-            (prompts::stage3("Which of these?", &listed), answers.join(" "))
+        3 | 4 => {
+            let count = dice.count(2, 4) as usize;
+            asked_for(&orders(&mut names[..count], dice), 5, order, dice)
+        }
+        5 => asked_for(&directions(dice), 10, one_of, dice),
+        _ => {
+            let count = dice.count(2, MOST_LETTERS) as usize;
+            let options: Vec<String> = names[..count].iter().map(|name| (*name).to_owned()).collect();
+            asked_for(&options, 10, one_of, dice)
         }
     }
 }
 
+/// Several of the options, drawn with their places and told by `tell`, which has them as the question has them.
+fn asked_for(
+    options: &[String],
+    times: usize,
+    tell: fn(&[String], &[String], usize, &mut Dice) -> String,
+    dice: &mut Dice,
+) -> (String, String) {
+    let listed = lettered(options);
+    let mut draw = || {
+        let place = dice.index(options.len());
+        tell(options, &listed, place, dice)
+    };
+    let answers: Vec<String> = (0..times).map(|_| draw()).collect();
+    (prompts::stage3("Which of these?", &listed), answers.join(" "))
+}
+
 fn repeated(names: &[&str], dice: &mut Dice) -> (String, String) {
-    let list = names.join(", ");
+    let list = names.join(LIST_SEPARATOR);
     let times = dice.count(1, 3) as usize;
     (format!("{list}?"), vec![format!("{list}."); times].join(" "))
 }
@@ -63,19 +72,22 @@ fn sorted(names: &[&str], dice: &mut Dice) -> (String, String) {
         .collect();
     let mut by_time: Vec<(u32, &str)> = pictures.into_iter().zip(names.iter().copied()).collect();
     by_time.sort_unstable();
-    let placed: Vec<String> =
-        by_time.iter().map(|(picture, name)| format!("the {name} in picture {picture}")).collect();
-    let order = by_time.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+    let placed = |(at, (picture, name)): (usize, &(u32, &str))| {
+        let start = if at == 0 { "First comes" } else { "Then" };
+        format!("{start} the {name} of picture {picture}.")
+    };
+    let placed: Vec<String> = by_time.iter().enumerate().map(placed).collect();
+    let order = by_time.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(LIST_SEPARATOR);
 
     let mut options = orders(&mut names.to_vec(), dice);
     let place =
         options.iter().position(|option| *option == order).unwrap_or_else(|| dice.index(options.len()));
     options[place].clone_from(&order);
-    let question = format!("In what order do these come: {}?", told.join(", "));
+    let question = format!("In what order do these come: {}?", told.join(LIST_SEPARATOR));
     let options = lettered(&options);
-    let choice = Choice { options: &options, place, letter_from: LetterFrom::Search };
+    let choice = Choice { options: &options, place, letter_from: LetterFrom::NameByName };
     let end = conclusion(&order, Some(choice), dice);
-    (prompts::stage3(&question, &options), format!("Sorted by time: {}. {end}", placed.join(", ")))
+    (prompts::stage3(&question, &options), format!("{} {end}", placed.join(" ")))
 }
 
 /// Words of which one is often part of another, and so hard to tell apart.
@@ -92,7 +104,7 @@ fn orders(names: &mut [&str], dice: &mut Dice) -> Vec<String> {
     let mut found = Vec::new();
     for _ in 0..dice.count(2, MOST_LETTERS) {
         dice.shuffle(names);
-        let order = names.join(", ");
+        let order = names.join(LIST_SEPARATOR);
         if !found.contains(&order) {
             found.push(order);
         }
@@ -104,12 +116,11 @@ fn lettered(options: &[String]) -> Vec<String> {
     options.iter().enumerate().map(|(place, option)| format!("{}. {option}", letter(place))).collect()
 }
 
-/// Names one of the options, `lettered` as the question has them.
-fn one_of(options: &[String], lettered: &[String], dice: &mut Dice) -> String {
-    let place = dice.index(options.len());
+/// Names one of the options.
+fn one_of(options: &[String], listed: &[String], place: usize, dice: &mut Dice) -> String {
     let (letter, option) = (letter(place), &options[place]);
     let end = |letter_from, dice: &mut Dice| {
-        conclusion(option, Some(Choice { options: lettered, place, letter_from }), dice)
+        conclusion(option, Some(Choice { options: listed, place, letter_from }), dice)
     };
     match dice.index(5) {
         0 => format!("{letter}. {option}."),
@@ -120,10 +131,32 @@ fn one_of(options: &[String], lettered: &[String], dice: &mut Dice) -> String {
     }
 }
 
+/// Looks for one of several orders.
+fn order(options: &[String], listed: &[String], place: usize, dice: &mut Dice) -> String {
+    let choice = Choice { options: listed, place, letter_from: LetterFrom::NameByName };
+    conclusion(&options[place], Some(choice), dice)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+
+    /// `lamp: A. tv. B. lamp. C. lamp. Next comes tv: B. sofa. C. tv, which is C.`
+    fn follow_name_by_name(options: &BTreeMap<&str, &str>, search: &str) {
+        let (rounds, found) = search.strip_suffix('.').unwrap().split_once(", which is ").unwrap();
+        let mut left: Vec<&str> = options.keys().copied().collect();
+        for (at, round) in rounds.split(". Next comes ").enumerate() {
+            assert!(at == 0 || left.len() > 1, "{search}");
+            let (name, told) = round.split_once(": ").unwrap();
+            let has = |letter: &&str| options[letter].split(LIST_SEPARATOR).nth(at).unwrap();
+            let expected: Vec<String> =
+                left.iter().map(|letter| format!("{letter}. {}", has(letter))).collect();
+            assert_eq!(told, expected.join(". "), "{search}");
+            left.retain(|letter| has(letter) == name);
+        }
+        assert_eq!(left, [found], "{search}");
+    }
 
     #[test]
     fn what_is_looked_up_stands_in_the_question() {
@@ -140,7 +173,7 @@ mod tests {
             .map(str::to_owned)
             .into();
         let (mut repeated, mut by_letter, mut searched) = (0, 0, 0);
-        let (mut of_lists, mut of_directions, mut sorted) = (0, 0, 0);
+        let (mut searched_lists, mut of_directions, mut sorted) = (0, 0, 0);
         for seed in 0..400 {
             let (question, answer) = look_up(&names, &mut Dice::new(5, seed));
             assert_eq!(look_up(&names, &mut Dice::new(5, seed)), (question.clone(), answer.clone()));
@@ -158,24 +191,34 @@ mod tests {
             let options: BTreeMap<&str, &str> =
                 listed.lines().map(|line| line.split_once(". ").unwrap()).collect();
             assert_eq!(options.len(), listed.lines().count());
-            of_lists += usize::from(listed.contains(','));
             of_directions += usize::from(listed.contains("left"));
-            let mut answer = answer.strip_suffix('.').unwrap();
-            if let Some(rest) = answer.strip_prefix("Sorted by time: ") {
-                let (placed, rest) = rest.split_once(". ").unwrap();
+            let mut answer = answer.as_str();
+            if answer.starts_with("First comes the ") {
+                let (placed, rest) = answer.split_once(". The order").unwrap();
                 let mut last = 0;
-                for place in placed.split(", ") {
-                    assert!(asked.contains(&place.replace(" in ", " of ")), "{place} in {asked}");
-                    let picture: u32 = place.rsplit_once(' ').unwrap().1.parse().unwrap();
+                let mut names = Vec::new();
+                for (place, start) in placed.split(". ").zip(["First comes ", "Then ", "Then ", "Then "]) {
+                    let place = place.strip_prefix(start).unwrap();
+                    assert!(asked.contains(place), "{place} in {asked}");
+                    let (name, picture) = place.split_once(" of picture ").unwrap();
+                    let picture: u32 = picture.parse().unwrap();
                     assert!(picture > last, "{placed}");
                     last = picture;
+                    names.push(&name[4..]);
                 }
-                let order: Vec<&str> =
-                    placed.split(", ").map(|place| &place[4..place.find(" in ").unwrap()]).collect();
-                assert!(rest.contains(&order.join(", ")), "{rest}");
-                answer = rest;
+                answer = &answer[answer.len() - rest.len() - "The order".len()..];
+                let right = options.iter().find(|(_, order)| **order == names.join(LIST_SEPARATOR)).unwrap();
+                assert!(rest.ends_with(&format!("which is {}.", right.0)), "{rest}");
                 sorted += 1;
             }
+            if answer.starts_with("The order") {
+                for search in answer.split("The order starts with ").skip(1) {
+                    follow_name_by_name(&options, search.trim_end());
+                    searched_lists += 1;
+                }
+                continue;
+            }
+            let answer = answer.strip_suffix('.').unwrap();
             // `C. The door.`, `So the answer is C, door.` and `So the answer is door: A. cup. B. bed. C. door, which is C.`
             let named =
                 |said: &str| STARTS.iter().find_map(|start| said.strip_prefix(start)).unwrap().to_owned();
@@ -206,9 +249,9 @@ mod tests {
         }
         assert!(
             repeated > 20
-                && of_lists > 60
+                && searched_lists > 300
                 && by_letter > 400
-                && searched > 300
+                && searched > 200
                 && sorted > 50
                 && of_directions > 20
         );

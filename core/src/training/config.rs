@@ -122,7 +122,8 @@ pub struct TrainConfig {
     /// brings. Nothing to the reasoning stage.
     pub picture_numbers: f64,
     /// Share of the batches that are texts alone, of questions that are answered from their own text
-    /// (`questions::look_up`): which option a letter stands for, and which letter an option has. Pretrained models know how.
+    /// (`questions::look_up`): which option a letter stands for, and which letter an option has. Pretrained models know how;
+    /// small ones are taught in the cold start.
     /// What is drawn of the data for such a batch is left out. Not in the reasoning stage.
     pub look_ups: f64,
     /// Parts of a batch computed at the same time on the CPU, each on its share of the cores. The sums of
@@ -280,8 +281,9 @@ pub struct PublishedFaults {
 
 impl TrainConfig {
     /// The published numbers are for a model of three billion parameters, which starts from a pretrained
-    /// state and takes steps of 1e-5. The tiny model needs steps a hundred times larger and more of them;
-    /// everything else of the recipe stays. `model` may be the directory of the run before.
+    /// state and takes steps of 1e-5. The tiny model needs steps a hundred times larger and more of them, and unless they
+    /// are to be as published, texts to look things up in, kinds drawn evenly, and in the reasoning stage more answers a step,
+    /// no pull towards the model before and advantages that are not divided. `model` may be the directory of the run before.
     pub fn new(stage: Stage, preset: Preset, data: PathBuf, model: String) -> Self {
         let model = bundled::folder(&model).to_string_lossy().into_owned();
         let tiny = model.starts_with("tiny") || is_small(Path::new(&model));
@@ -297,7 +299,8 @@ impl TrainConfig {
                 (true, Stage::Foundation) => 3_800,
                 (true, Stage::Understanding) => 2_200,
                 (true, Stage::ColdStart) => 8_000,
-                (true, Stage::Reasoning) => 200,
+                (true, Stage::Reasoning) if published => 200,
+                (true, Stage::Reasoning) => 150,
                 (true, Stage::Perception) => 5_000,
                 (false, Stage::Reasoning) => 2_500,
                 (false, Stage::ColdStart) => 63,
@@ -308,6 +311,8 @@ impl TrainConfig {
                 (true, Stage::Foundation) => 32,
                 // Words are learned by many small steps: a conversation has hundreds of tokens to learn from.
                 (true, Stage::ColdStart) => 4,
+                // Steps of few answers brought nothing to small models.
+                (true, Stage::Reasoning) if !published => 32,
                 (true, _) => 8,
                 (false, _) => 1,
             },
@@ -319,14 +324,15 @@ impl TrainConfig {
                 (true, _) => 6,
             },
             picture_numbers: if tiny && stage == Stage::Foundation { 1.0 } else { 0.0 },
-            look_ups: 0.0,
+            look_ups: if tiny && !published && stage == Stage::ColdStart { 0.2 } else { 0.0 },
             shards: if tiny { std::thread::available_parallelism().map_or(1, |n| n.get().min(8)) } else { 1 },
             group_by_length: tiny && !reasons,
             gradient_checkpointing: !tiny,
             mixed_precision: MixedPrecision::No,
             learning_rate: match (tiny, stage) {
                 (true, Stage::Foundation) => 2e-3,
-                (true, Stage::Reasoning) => 3e-5,
+                (true, Stage::Reasoning) if published => 3e-5,
+                (true, Stage::Reasoning) => 2e-4,
                 (true, _) => 1e-3,
                 (false, Stage::Reasoning) => 1e-6,
                 (false, _) => 1e-5,
@@ -347,7 +353,11 @@ impl TrainConfig {
                 (false, _) => 100,
             },
             evaluate_samples: 128,
-            checkpoint_every: if reasons && tiny { 25 } else { 200 },
+            checkpoint_every: match (reasons && tiny, published) {
+                (false, _) => 200,
+                (true, true) => 25,
+                (true, false) => 5,
+            },
             keep_checkpoints: 2,
             mixture: Mixture::of(stage, tiny && !published),
             freeze: Freeze::default(),
@@ -363,7 +373,11 @@ impl TrainConfig {
                 most_pictures: 8,
             },
             reinforcement: ReinforcementConfig {
-                group: if tiny { 8 } else { 4 },
+                group: match (tiny, published) {
+                    (true, false) => 16,
+                    (true, true) => 8,
+                    (false, _) => 4,
+                },
                 temperature: 1.0,
                 top_k: 50,
                 // Of a model that has seen few words the unlikely ones are slips of the pen, several in a thought: what a
@@ -372,14 +386,22 @@ impl TrainConfig {
                 max_new_tokens: if tiny { 448 } else { 1024 },
                 updates_per_rollout: 1,
                 clip: 0.2,
-                kl: 0.01,
-                normalization: if published { LossNormalization::Grpo } else { LossNormalization::Dapo },
+                kl: if tiny && !published { 0.0 } else { 0.01 },
+                normalization: match (tiny, published) {
+                    (_, true) => LossNormalization::Grpo,
+                    (true, false) => LossNormalization::DrGrpo,
+                    (false, false) => LossNormalization::Dapo,
+                },
                 advantage_epsilon: 1e-4,
                 accuracy_weight: 1.0,
                 format_weight: 1.0,
                 mask_truncated: !published,
                 drop_zero_spread: !published,
-                micro_batch: if tiny { 32 } else { 1 },
+                micro_batch: match (tiny, published) {
+                    (true, false) => 64,
+                    (true, true) => 32,
+                    (false, _) => 1,
+                },
             },
             faults: match preset {
                 Preset::Corrected => PublishedFaults::default(),
@@ -578,7 +600,8 @@ impl Mixture {
 
     /// What the stage learns from in the published recipe. With `rehearsal`, the supervised stages repeat some of what
     /// came before: a model of a few million parameters has no room to keep what it does not use, and forgets boxes
-    /// within minutes of questions. Its few steps of reinforcement are spread evenly too.
+    /// within minutes of questions. Its thoughts and its few steps of reinforcement are spread evenly over the kinds of
+    /// questions.
     fn of(stage: Stage, rehearsal: bool) -> Self {
         let none = Self {
             localization: 0.0,
@@ -596,7 +619,9 @@ impl Mixture {
                 Self { localization: repeated(0.4), single_image: 1.0, multi_view: 1.0, video: 1.0, ..none }
             }
             // Thoughts are longer than boxes, so that this is a small part of the tokens.
-            Stage::ColdStart => Self { localization: repeated(1.0), cold_start: 1.0, ..none },
+            Stage::ColdStart => {
+                Self { localization: repeated(1.0), cold_start: 1.0, even_kinds: rehearsal, ..none }
+            }
             Stage::Reasoning => {
                 Self { single_image: 1.0, multi_view: 1.0, video: 1.0, even_kinds: rehearsal, ..none }
             }
@@ -668,6 +693,24 @@ mod tests {
         assert!(refused(config).contains("freeze.language"));
         let reasons = TrainConfig::new(Stage::Reasoning, Preset::Corrected, "data".into(), "tiny".into());
         assert!(refused(reasons).contains("reasoning stage"));
+    }
+
+    #[test]
+    fn small_models_are_taught_what_published_recipes_take_for_granted() {
+        let [own, published] = [Preset::Corrected, Preset::Paper].map(|preset| {
+            [Stage::ColdStart, Stage::Reasoning]
+                .map(|stage| TrainConfig::new(stage, preset, "data".into(), "tiny".into()))
+        });
+        assert!(own[0].look_ups > 0.0 && own[0].mixture.even_kinds);
+        assert!(published[0].look_ups == 0.0 && !published[0].mixture.even_kinds);
+        let answers = |config: &TrainConfig| config.batch_size * config.reinforcement.group;
+        assert_eq!([answers(&own[1]), answers(&published[1])], [512, 64]);
+        assert_eq!(own[1].reinforcement.normalization, LossNormalization::DrGrpo);
+        assert_eq!(published[1].reinforcement.normalization, LossNormalization::Grpo);
+        assert!(own[1].reinforcement.kl == 0.0 && published[1].reinforcement.kl > 0.0);
+        for config in own.iter().chain(&published) {
+            config.check().expect("a recipe that can be run");
+        }
     }
 
     #[test]

@@ -360,7 +360,7 @@ impl Bench<'_> {
         // A completion is about as long as a thought of the cold start, asked for by itself and of the same kinds.
         let reasoning = self.config(Stage::Reasoning, self.model)?;
         let even = format!("mixture.even_kinds={}", reasoning.mixture.even_kinds);
-        let thoughts = measured(Stage::ColdStart, &[ALONE, "turns=1", &even])?.1;
+        let thoughts = measured(Stage::ColdStart, &[ALONE, "turns=1", "look_ups=0", &even])?.1;
         Ok(Costs {
             perception: step(&perception),
             understanding: step(&measured(Stage::Understanding, &[])?),

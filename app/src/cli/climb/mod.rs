@@ -104,7 +104,7 @@ impl Scale {
             (Stage::Perception, 500),
             (Stage::Understanding, 130),
             (Stage::ColdStart, 500),
-            (Stage::Reasoning, 6),
+            (Stage::Reasoning, 3),
         ],
         test_questions: [120, 208],
     };

@@ -376,10 +376,12 @@ impl Part {
         config: &QuestionConfig,
         dice: &mut Dice,
     ) -> Result<(), QuestionError> {
-        let letter_from = match (candidate.thought.is_by_letter(), config.spatial.boxes_in_thoughts) {
-            (true, _) => LetterFrom::Thought,
-            (false, true) => LetterFrom::Search,
-            (false, false) => LetterFrom::Words,
+        let is_order = candidate.question_type == QuestionType::AppearanceOrder;
+        let letter_from = match config.spatial.boxes_in_thoughts {
+            _ if candidate.thought.is_by_letter() => LetterFrom::Thought,
+            false => LetterFrom::Words,
+            true if is_order => LetterFrom::NameByName,
+            true => LetterFrom::Search,
         };
         let choice = row.answer_index().map(|place| Choice { options: row.options(), place, letter_from });
         let end = conclusion(candidate.answer_text(), choice, dice);

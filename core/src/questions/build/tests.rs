@@ -261,6 +261,41 @@ fn build_by_quotas(out: &Path) -> Dataset {
 }
 
 #[test]
+fn thoughts_of_small_models_find_the_letter_of_the_answer() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("data");
+    let mut config = small();
+    config.spatial.boxes_in_thoughts = true;
+    let source = SourceSpec::Rooms(12);
+    let request =
+        BuildRequest { source: &source, out: &out, config: &config, seed: 1, limit: None, skip_bad: false };
+    build(&request, &|_| (), &AtomicBool::new(false)).unwrap();
+    let part = Dataset::open(&out).unwrap().train;
+    let mut found: BTreeMap<QuestionType, usize> = BTreeMap::new();
+    for thought in &part.cold_start {
+        let row = part.spatial.iter().find(|row| row.question_id == thought.question_id).unwrap();
+        let (reasons, _) = thought.solution.split_once("</think>").unwrap();
+        let Some(place) = row.answer_index() else { continue };
+        let (letter, words) = row.options()[place].split_once(". ").unwrap();
+        let ends = match row.question_type {
+            QuestionType::RelativeDistance => reasons.ends_with(&format!(" {letter}, {words}.")),
+            QuestionType::AppearanceOrder => {
+                let (first, _) = words.split_once(", ").unwrap();
+                reasons.contains(&format!(". The order starts with {first}: A. "))
+                    && reasons.ends_with(&format!(", which is {letter}."))
+            }
+            _ => {
+                let told = row.options()[..=place].join(". ");
+                reasons.ends_with(&format!(" {words}: {told}, which is {letter}."))
+            }
+        };
+        assert!(ends, "{reasons} {:?}", row.options());
+        *found.entry(row.question_type).or_default() += 1;
+    }
+    assert!(found.len() == 3 && found.values().all(|count| *count > 4), "{found:?}");
+}
+
+#[test]
 fn quotas_are_met_letters_balanced_and_thoughts_end_in_the_answer() {
     let parent = tempfile::tempdir().unwrap();
     let dataset = build_by_quotas(&parent.path().join("data"));

@@ -235,6 +235,8 @@ impl QuestionConfig {
                 min_rival_pixels: 8,
                 foundation: false,
                 spatial: SpatialConfig::climb(),
+                validation_share: 0.15,
+                rooms: RoomOptions { size_spread: 0.35, ..default.rooms },
                 ..default
             },
             Preset::Foundation => Self {

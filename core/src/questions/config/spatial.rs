@@ -181,12 +181,15 @@ impl SpatialConfig {
             video_seconds: 12.0,
             max_per_image_and_type: 2,
             max_per_scene_and_type: 4,
+            max_count_share: 0.35,
             boxes_in_thoughts: true,
             // A thought about everything: there is too little to learn language from else.
             cold_start: 1_000_000,
             cold_start_evaluation: 200,
             // Hardly two of these questions are about the same views, so that each costs four pictures of its own.
             train: Quotas::new([("multi_view", 12_000)]),
+            // Few of many, so that they can be chosen whose names say little about the answer.
+            evaluation: Quotas::new([("single_image", 800), ("multi_view", 1000), ("video", 1400)]),
             ..Self::default()
         }
     }

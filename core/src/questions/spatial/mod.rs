@@ -19,6 +19,7 @@ mod thoughts;
 pub use candidate::{Candidate, CandidateAnswer};
 pub use relative_direction::{clockwise_angle, direction_word, sectors};
 pub use showing::{Showing, Sights};
+pub(super) use thoughts::LIST_SEPARATOR;
 pub use thoughts::{Choice, LetterFrom, Thought, conclusion, letter, solution};
 
 use super::QuestionConfig;

@@ -93,12 +93,12 @@ impl<'a> Showing<'a> {
         self.cameras.iter().any(|&camera| self.sees_well(camera, object))
     }
 
-    fn sees_well(&self, camera: usize, object: u16) -> bool {
+    pub fn sees_well(&self, camera: usize, object: u16) -> bool {
         self.sights.observation(camera, object).is_some_and(|seen| seen.is_clear(self.config))
     }
 
     /// Whether the picture shows enough of the object to notice it.
-    fn sees(&self, camera: usize, object: u16) -> bool {
+    pub fn sees(&self, camera: usize, object: u16) -> bool {
         self.sights
             .observation(camera, object)
             .is_some_and(|seen| seen.visible_pixels >= self.config.min_rival_pixels)

@@ -2,8 +2,9 @@
 //! relates, and what follows. Wording varies; what is said is always true of the scene, to the digits given.
 //!
 //! With boxes (`boxes_in_thoughts`) they are for small models, which have to learn to count from them: places are told in
-//! whole half meters, directions in hours of a clock. What lies between two places is worked out from such numbers; gaps
-//! in meters, the last hour and the answer are exact, and so can be one off from what the numbers before them say.
+//! whole half meters, directions in hours of a clock, and things are counted picture by picture, what hardly shows left
+//! out. What lies between two places is worked out from such numbers; gaps in meters, the last hour and the answer are
+//! exact, and so can be one off from what the numbers before them say.
 
 use super::Showing;
 use crate::geometry::polygon;
@@ -90,6 +91,9 @@ pub enum LetterFrom {
     /// The options, gone through until those words come. Small models find the words of a letter (`questions::look_up`), and
     /// hardly ever the letter of words.
     Search,
+    /// The options, which are orders of the same names: the first name of each, then the second of those that begin rightly,
+    /// until one is left. Small models do not write a whole order again.
+    NameByName,
     /// The thought, which calls options by their letters.
     Thought,
 }
@@ -103,7 +107,8 @@ pub struct Choice<'a> {
 }
 
 /// The sentence that ends a thought by naming the answer: `So the answer is left, which is A.`, `So the answer is right: A.
-/// left. B. right, which is B.` or `So the answer is B, right.`
+/// left. B. right, which is B.` or `So the answer is B, right.`; name by name `The order starts with lamp: A. tv. B. lamp. C.
+/// lamp. Next comes tv: B. sofa. C. tv, which is C.`
 pub fn conclusion(words: &str, choice: Option<Choice<'_>>, dice: &mut Dice) -> String {
     let start = pick(
         dice,
@@ -117,8 +122,35 @@ pub fn conclusion(words: &str, choice: Option<Choice<'_>>, dice: &mut Dice) -> S
             let seen = options[..=place].join(". ");
             format!("{start} {words}: {seen}, which is {letter}.")
         }
+        LetterFrom::NameByName => name_by_name(options, place),
         LetterFrom::Thought => format!("{start} {letter}, {words}."),
     }
+}
+
+/// How names stand in a list.
+pub(in crate::questions) const LIST_SEPARATOR: &str = ", ";
+
+/// See [`LetterFrom::NameByName`]; options as `A. lamp, tv, sofa`.
+fn name_by_name(options: &[String], place: usize) -> String {
+    let orders: Vec<Vec<&str>> = options
+        .iter()
+        .map(|option| option.split_once(". ").map_or(option.as_str(), |(_, order)| order))
+        .map(|order| order.split(LIST_SEPARATOR).collect())
+        .collect();
+    let mut left: Vec<usize> = (0..orders.len()).collect();
+    let mut rounds = Vec::new();
+    for (at, &name) in orders[place].iter().enumerate() {
+        let start = if at == 0 { "The order starts with" } else { "Next comes" };
+        let has = |&option: &usize| orders[option].get(at).copied().unwrap_or_default();
+        let told: Vec<String> =
+            left.iter().map(|option| format!("{}. {}", letter(*option), has(option))).collect();
+        rounds.push(format!("{start} {name}: {}", told.join(". ")));
+        left.retain(|option| has(option) == name);
+        if left.len() < 2 {
+            break;
+        }
+    }
+    format!("{}, which is {}.", rounds.join(". "), letter(place))
 }
 
 /// The pictures that a thought speaks of.
@@ -382,23 +414,32 @@ pub(super) fn relative_distance(
 
 pub(super) fn object_size(telling: &Telling, object: &Object, dice: &mut Dice) -> String {
     let size = object.bounds.size() * 100.0;
-    let [width, depth, height] = size.to_array().map(|side| libm::roundf(side) as i64);
+    let rounded = |side: f32| libm::roundf(side) as i64;
+    let [width, depth, height] = size.to_array().map(rounded);
     let name = &object.category;
     let mut thought = telling.start(dice);
     thought.push(telling.sighting(object, telling.views(&[object])[0], dice));
-    thought.push(format!(
-        "Judging by that distance, the {name} is about {width} cm wide, {depth} cm deep and {height} cm high."
-    ));
     let longest = size.max_element();
     let which = match longest {
         l if l == size.z => "height",
         l if l == size.x => "width",
         _ => "depth",
     };
-    thought.push(match dice.index(2) {
-        0 => format!("Its {which} is the longest of the three."),
-        _ => format!("Let me see, the longest dimension is the {which}."),
-    });
+    let named = [
+        format!("Its {which} is the longest of the three."),
+        format!("Let me see, the longest dimension is the {which}."),
+    ];
+    let named = named[dice.index(named.len())].clone();
+    if telling.has_boxes() {
+        // Of three numbers a small model would have to find again the one that counts.
+        thought.push(named);
+        thought.push(format!("Judging by that distance, it is about {} cm.", rounded(longest)));
+    } else {
+        thought.push(format!(
+            "Judging by that distance, the {name} is about {width} cm wide, {depth} cm deep and {height} cm high."
+        ));
+        thought.push(named);
+    }
     thought.join(" ")
 }
 
@@ -408,6 +449,9 @@ pub(super) fn object_count(
     objects: &[&Object],
     dice: &mut Dice,
 ) -> String {
+    if telling.has_boxes() {
+        return count_by_picture(telling, category, objects, dice);
+    }
     let mut thought = vec![
         opening(dice),
         format!("I go through the {}s and must not count a {category} twice.", telling.name()),
@@ -419,6 +463,26 @@ pub(super) fn object_count(
     }
     thought.push(format!("I find no other {category}."));
     thought.join(" ")
+}
+
+/// How many each picture shows, which a small model sees before it can tell one from the other. What hardly shows does not
+/// count there.
+fn count_by_picture(telling: &Telling, category: &str, objects: &[&Object], dice: &mut Dice) -> String {
+    let showing = telling.showing;
+    let shows = |camera: usize, object: &Object| {
+        showing.sees(camera, object.id) || showing.sees_well(camera, object.id)
+    };
+    let shown = |&camera: &usize| objects.iter().filter(|object| shows(camera, object)).count();
+    let told: Vec<String> = (1..)
+        .zip(telling.cameras.iter().map(shown))
+        .map(|(picture, count)| format!("in {} {picture} I see {count}", telling.name()))
+        .collect();
+    let is_twice =
+        |object: &&Object| telling.cameras.iter().filter(|camera| shows(**camera, object)).count() > 1;
+    let same = if objects.iter().any(is_twice) { "Some" } else { "No two" };
+    let told = capital(&told.join(", "));
+    let (start, count) = (opening(dice), objects.len());
+    format!("{start} I look for each {category}. {told}. {same} of them are the same, so there are {count}.")
 }
 
 pub(super) fn room_size(telling: &Telling, dice: &mut Dice) -> String {
@@ -461,16 +525,21 @@ pub(super) fn appearance_order(telling: &Telling, asked: &[(&Object, usize)], di
         let boxed = telling.boxed(thing.0, thing.1);
         boxed.map_or_else(|| in_frame(thing), |boxed| format!("the {} {boxed}", thing.0.category))
     };
-    let list = |things: Vec<String>| things.join(", ");
+    let list = |things: Vec<String>| things.join(LIST_SEPARATOR);
     let mut in_order = asked.to_vec();
     in_order.sort_by_key(|(_, frame)| *frame);
-    [
-        opening(dice),
-        format!("I look for the first {} that shows each.", telling.name()),
-        format!("{}.", capital(&list(asked.iter().map(seen).collect()))),
-        format!("Sorted by time: {}.", list(in_order.iter().map(in_frame).collect())),
-    ]
-    .join(" ")
+    let mut thought =
+        vec![opening(dice), format!("I look for the first {} that shows each.", telling.name())];
+    if telling.has_boxes() {
+        // A small model sees what comes next, and cannot sort.
+        let comes =
+            |(at, thing)| format!("{} {}.", if at == 0 { "First comes" } else { "Then" }, seen(thing));
+        thought.extend(in_order.iter().enumerate().map(comes));
+    } else {
+        thought.push(format!("{}.", capital(&list(asked.iter().map(in_frame).collect()))));
+        thought.push(format!("Sorted by time: {}.", list(in_order.iter().map(in_frame).collect())));
+    }
+    thought.join(" ")
 }
 
 pub(super) fn direction_by_camera(

@@ -22,7 +22,7 @@ impl Encoder {
     }
 
     /// A batch of texts alone: as many as there are questions in one about pictures.
-    pub(super) fn look_ups(&self, batch: u64) -> Result<Vec<Prepared>, TrainError> {
+    pub fn look_ups(&self, batch: u64) -> Result<Vec<Prepared>, TrainError> {
         let turns = if self.config.stage == Stage::Foundation { 1 } else { self.config.turns };
         let texts = (self.config.batch_size * turns) as u64;
         let prepare = |text: u64| {

@@ -272,7 +272,8 @@ mod tests {
             split.spatial.iter().map(|row| thought(row.question_id, &row.image, row.data_type)).collect();
         split.cold_start.push(thought(99, &["a.jpg".to_owned()], DataType::Video));
         let config = TrainConfig::new(Stage::ColdStart, Preset::Corrected, "data".into(), "tiny".into());
-        let mixture = Mixture { even_kinds: true, localization: 0.0, ..config.mixture };
+        assert!(config.mixture.even_kinds);
+        let mixture = Mixture { localization: 0.0, ..config.mixture };
         let found = conversations(&split, Stage::ColdStart, &mixture, 1);
         let mut drawn: HashMap<String, usize> = HashMap::new();
         for rows in &found {

@@ -56,7 +56,7 @@ pub fn config(normalization: LossNormalization) -> ReinforcementConfig {
         "data".into(),
         "tiny".into(),
     );
-    ReinforcementConfig { normalization, group: 4, ..config.reinforcement }
+    ReinforcementConfig { normalization, group: 4, kl: 0.5, ..config.reinforcement }
 }
 
 /// Sampled answers of different lengths to each prompt, four of each.

@@ -18,13 +18,12 @@ use crate::model::qwen2_5_vl::safetensors::write_safetensors;
 use crate::model::qwen2_5_vl::weights::Weights;
 use crate::model::{Precision, Qwen2_5Vl, device};
 use crate::processor::{Encoded, Processor};
-use crate::questions::LOOK_UP_NAMES;
 use crate::runs::{Event, EventLog, RunDir, RunError, ScalarFiles, Timed};
 use crate::samples::Dataset;
 use crate::samples::files::{PartialDir, write_atomic};
 use burn::module::Module as _;
 use burn::tensor::Device;
-use start::{conversations, enough_for_all, learning, models, processor};
+use start::{categories, conversations, enough_for_all, learning, models, processor};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -204,14 +203,7 @@ impl Trainer {
             model = model.multiply_in_bf16();
             reference = reference.map(Qwen2_5Vl::multiply_in_bf16);
         }
-        let categories = dataset.train.labels();
-        if config.look_ups > 0.0 && categories.len() < LOOK_UP_NAMES {
-            return Err(TrainError::Config(format!(
-                "look_ups: texts are made of at least {LOOK_UP_NAMES} names, and the boxes of {} have {}; set look_ups=0",
-                config.data.display(),
-                categories.len()
-            )));
-        }
+        let categories = categories(config, &dataset)?;
         let heads = (config.stage == Stage::Foundation).then(|| {
             let weights = &mut Weights::random(config.seed, &device);
             DenseHeads::new(weights, model.config().text.hidden_size, categories.len())

@@ -6,6 +6,7 @@ use super::super::optimizer::name_parameters;
 use super::super::{TrainConfig, TrainError};
 use crate::model::{Qwen2_5Vl, bundled};
 use crate::processor::Processor;
+use crate::questions::LOOK_UP_NAMES;
 use crate::samples::Dataset;
 use burn::module::Module as _;
 use burn::tensor::Device;
@@ -41,7 +42,7 @@ pub fn nothing_to_learn(config: &TrainConfig) -> TrainError {
 pub struct StageSize {
     /// Samples of an epoch.
     pub samples: usize,
-    /// The mean length of a sample in tokens, prompts and answers, over some of them.
+    /// The mean length of a sample in tokens, prompts and answers, over some of them and of the texts that stand in for them.
     pub mean_tokens: f64,
     /// Of it what is answered.
     pub mean_answer_tokens: f64,
@@ -59,10 +60,10 @@ impl StageSize {
             return Err(nothing_to_learn(config));
         }
         let encoder = Encoder {
+            categories: Arc::new(categories(config, &dataset)?),
             dataset,
             processor: Arc::new(processor(config)?),
             config: config.clone(),
-            categories: Arc::default(),
             conversations: Arc::new(conversations),
         };
         let count = LOOKED_AT.min(samples);
@@ -72,9 +73,38 @@ impl StageSize {
             tokens += sample.token_ids.len();
             answered += sample.answer_spans.iter().map(ExactSizeIterator::len).sum::<usize>();
         }
-        let mean = |sum: usize| sum as f64 / count as f64;
-        Ok(Self { samples, mean_tokens: mean(tokens), mean_answer_tokens: mean(answered) })
+        let mean = |sum: usize, count: usize| sum as f64 / count as f64;
+        let [mut mean_tokens, mut mean_answer_tokens] = [tokens, answered].map(|sum| mean(sum, count));
+        if config.look_ups > 0.0 {
+            let batches = LOOKED_AT.div_ceil(config.batch_size);
+            let (mut tokens, mut answered) = (0, 0);
+            for batch in 0..batches {
+                for text in encoder.look_ups(batch as u64)? {
+                    tokens += text.encoded.token_ids.len();
+                    answered += text.encoded.answer_spans.iter().map(ExactSizeIterator::len).sum::<usize>();
+                }
+            }
+            // The texts of a batch stand in for its samples.
+            let mix = |pictures: f64, texts: usize| {
+                pictures + config.look_ups * (mean(texts, batches * config.batch_size) - pictures)
+            };
+            (mean_tokens, mean_answer_tokens) = (mix(mean_tokens, tokens), mix(mean_answer_tokens, answered));
+        }
+        Ok(Self { samples, mean_tokens, mean_answer_tokens })
     }
+}
+
+/// The names of things in the rows to train on, enough for what is made of them.
+pub fn categories(config: &TrainConfig, dataset: &Dataset) -> Result<Vec<String>, TrainError> {
+    let names = dataset.train.labels();
+    if config.look_ups > 0.0 && names.len() < LOOK_UP_NAMES {
+        return Err(TrainError::Config(format!(
+            "look_ups: texts are made of at least {LOOK_UP_NAMES} names, and the boxes of {} have {}; set look_ups=0",
+            config.data.display(),
+            names.len()
+        )));
+    }
+    Ok(names)
 }
 
 /// The processor of the model that the run starts from, with the run's limits.
@@ -164,7 +194,38 @@ pub fn models(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::questions::{self, BuildRequest, QuestionConfig, SourceSpec, build};
     use crate::training::config::Preset;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn texts_count_in_the_mean_length_of_samples() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("data");
+        let (source, config) = (SourceSpec::Rooms(3), QuestionConfig::preset(questions::Preset::Climb));
+        let request = BuildRequest {
+            source: &source,
+            out: &out,
+            config: &config,
+            seed: 1,
+            limit: None,
+            skip_bad: false,
+        };
+        build(&request, &|_| (), &AtomicBool::new(false)).unwrap();
+        let measured = |look_ups: f64| {
+            let mut config =
+                TrainConfig::new(Stage::ColdStart, Preset::Corrected, out.clone(), "tiny".into());
+            config.look_ups = look_ups;
+            StageSize::measure(&config).unwrap()
+        };
+        let (pictures, mixed, texts) = (measured(0.0), measured(0.25), measured(1.0));
+        assert_eq!((pictures.samples, mixed.samples), (texts.samples, texts.samples));
+        for of in [|size: &StageSize| size.mean_tokens, |size: &StageSize| size.mean_answer_tokens] {
+            let expected = 0.75 * of(&pictures) + 0.25 * of(&texts);
+            assert!((of(&mixed) - expected).abs() < 1e-9 * expected, "{pictures:?} {mixed:?} {texts:?}");
+        }
+        assert!(pictures.mean_tokens > texts.mean_tokens && texts.mean_answer_tokens > 50.0);
+    }
 
     #[test]
     fn a_stage_without_samples_says_whether_data_or_mixture_is_to_blame() {

@@ -278,9 +278,73 @@ fn the_letter_of_an_answer_follows_the_words_the_search_or_comes_first() {
     assert_eq!(said(1, LetterFrom::Words).1, ", which is B.");
     assert_eq!(said(1, LetterFrom::Search).1, ": A. left. B. front-left, which is B.");
     assert_eq!(said(0, LetterFrom::Search).1, ": A. left, which is A.");
+    let orders = ["A. tv, lamp, cup", "B. lamp, sofa, tv", "C. lamp, tv, sofa"].map(str::to_owned);
+    let of_orders = |place: usize| {
+        let choice = Choice { options: &orders, place, letter_from: LetterFrom::NameByName };
+        conclusion(&orders[place][3..], Some(choice), &mut Dice::new(1, 0))
+    };
+    assert_eq!(of_orders(0), "The order starts with tv: A. tv. B. lamp. C. lamp, which is A.");
+    assert_eq!(
+        of_orders(2),
+        "The order starts with lamp: A. tv. B. lamp. C. lamp. Next comes tv: B. sofa. C. tv, which is C."
+    );
     let (start, rest) = said(2, LetterFrom::Thought);
     assert!(start.ends_with(" C, ") && rest == ".", "{start}{rest}");
     assert!(conclusion("3.1", None, &mut Dice::new(1, 0)).ends_with(" 3.1."));
+}
+
+#[test]
+fn small_models_tell_what_they_see_in_the_order_that_they_need() {
+    let mut config = config();
+    config.spatial.boxes_in_thoughts = true;
+    let (mut counted, mut measured, mut ordered, mut all_different) = (0, 0, 0, 0);
+    for (filmed, seed) in ROOMS.iter().zip(0..) {
+        for candidate in ask_all(&filmed.sights(), &config, &mut Dice::new(seed, 0)) {
+            let (thought, answer) = (&candidate.thought.text(None), candidate.answer_text());
+            match &candidate.reason {
+                Reason::ObjectCount { category, objects } => {
+                    let (_, told) =
+                        thought.split_once(&format!("I look for each {category}. In ")).expect(thought);
+                    let (told, end) = told.split_once(". ").unwrap();
+                    let told: Vec<&str> = told.split(", in ").collect();
+                    assert_eq!(told.len(), candidate.cameras.len());
+                    let mut times_seen = vec![0; objects.len()];
+                    for ((number, &camera), told) in (1..).zip(&candidate.cameras).zip(told) {
+                        let mut shown = 0;
+                        for (&id, times) in objects.iter().zip(&mut times_seen) {
+                            let seen = filmed.pixels(camera, id) >= config.min_rival_pixels as usize;
+                            (shown, *times) = (shown + usize::from(seen), *times + usize::from(seen));
+                        }
+                        assert_eq!(told, format!("picture {number} I see {shown}"), "{thought}");
+                    }
+                    assert!(times_seen.iter().all(|times| *times > 0), "{thought}");
+                    let first = if times_seen.iter().any(|times| *times > 1) { "Some" } else { "No two" };
+                    let expected = format!("{first} of them are the same, so there are {answer}.");
+                    assert_eq!(end, expected, "{thought}");
+                    all_different += usize::from(first == "No two");
+                    counted += 1;
+                }
+                Reason::ObjectSize { .. } => {
+                    assert_eq!(
+                        last_sentence(thought),
+                        format!("Judging by that distance, it is about {answer} cm")
+                    );
+                    measured += 1;
+                }
+                Reason::AppearanceOrder { first_frames, .. } => {
+                    let seen = sightings(thought);
+                    let labels: Vec<&str> =
+                        seen.iter().map(|sighting| sighting.found.label.as_str()).collect();
+                    assert_eq!(labels.join(", "), answer, "{thought}");
+                    let pictures: Vec<usize> = seen.iter().map(|sighting| sighting.picture).collect();
+                    assert_eq!(pictures, *first_frames, "{thought}");
+                    ordered += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(counted > 20 && measured > 100 && ordered > 20 && all_different > 0);
 }
 
 /// What `…, 5 far, 2 left` or `… is 2 left, 1 closer` says: half meters to the right and ahead.
