@@ -3,13 +3,17 @@
     python3 tests/reference/held_out_answers.py DATA RUN/samples/step_000000.jsonl [OTHER]
 
 DATA is the data set that the run was evaluated on. Of one file: whether the boxes told fit the things, whether the picture
-named shows them, and whether what is said of them adds up and is about what was asked. Of two: the difference of their means
-over kinds of question, paired by question and resampled by room (2,000 times, 95 %).
+named shows them, whether what is said of them adds up and is about what was asked, and whether sizes and counts go with what
+is there and not only with the name: the correlation of their logarithms, each less the median of its name in the training
+rows. Of two: the difference of their means over kinds of question, paired by question and resampled by room (2,000 times,
+95 %).
 """
 
 import json
+import math
 import random
 import re
+import statistics
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -87,6 +91,26 @@ def thoughts(data, answers):
     print(f"other kinds: {about_asked} of {others} things told are asked about")
 
 
+def seen_or_guessed(data, answers):
+    """Whether the numbers answered to these questions follow the truth where the name does not tell it."""
+    for question in ["object size", "object count"]:
+        usual = defaultdict(list)
+        for row in lines(data / "spld_spatial_data.jsonl"):
+            if row["question_type"] == question:
+                usual[row["question"]].append(float(row["answer"]))
+        usual = {name: math.log(statistics.median(values)) for name, values in usual.items()}
+        pairs = []
+        for answer in answers:
+            number = re.search(r"<answer>(\d+)</answer>|^(\d+)$", answer["text"])
+            said = float(number[1] or number[2]) if number else 0
+            if answer["kind"].endswith(question) and answer["question"] in usual and said > 0:
+                less = usual[answer["question"]]
+                pairs.append((math.log(float(answer["truth"])) - less, math.log(said) - less))
+        if len(pairs) > 2 and min(len(set(side)) for side in zip(*pairs)) > 1:
+            found = statistics.correlation(*zip(*pairs))
+            print(f"{question}: {len(pairs)} answers, correlation with the truth within a name {found:+.2f}")
+
+
 def compare(one, other):
     scores = {row["question_id"]: row["score"] for row in other}
     rooms, kinds = defaultdict(list), defaultdict(list)
@@ -108,5 +132,6 @@ def compare(one, other):
 
 data, first = Path(sys.argv[1]), lines(sys.argv[2])
 thoughts(data, first)
+seen_or_guessed(data, first)
 if len(sys.argv) > 3:
     compare(first, lines(sys.argv[3]))
