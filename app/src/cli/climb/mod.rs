@@ -103,8 +103,8 @@ impl Scale {
             (Stage::Foundation, 1_000),
             (Stage::Perception, 500),
             (Stage::Understanding, 130),
-            (Stage::ColdStart, 500),
-            (Stage::Reasoning, 3),
+            (Stage::ColdStart, 450),
+            (Stage::Reasoning, 6),
         ],
         test_questions: [120, 208],
     };
@@ -188,6 +188,13 @@ fn stage_config(
     let steps = own.map_or(config.steps, |(_, steps)| *steps);
     config.steps = ((steps as f64 * args.scale).round() as u64).max(1);
     config.evaluate_every = config.steps.div_ceil(if args.quick { 3 } else { 10 });
+    if args.quick {
+        config.evaluate_samples = 48;
+        // Looking things up takes some thousand batches of texts, and a step of 512 answers most of a minute.
+        config.look_ups = 0.0;
+        config.batch_size = if stage == Stage::Reasoning { 8 } else { config.batch_size };
+        (config.reinforcement.group, config.reinforcement.micro_batch) = (8, 32);
+    }
     for assignment in &args.set {
         if let Some(own) = assignment.strip_prefix(stage.name()).and_then(|rest| rest.strip_prefix('.')) {
             config.set(own)?;
