@@ -190,10 +190,14 @@ fn stage_config(
     config.evaluate_every = config.steps.div_ceil(if args.quick { 3 } else { 10 });
     if args.quick {
         config.evaluate_samples = 48;
-        // Looking things up takes some thousand batches of texts, and a step of 512 answers most of a minute.
+        // Looking things up takes some thousand batches of texts.
         config.look_ups = 0.0;
-        config.batch_size = if stage == Stage::Reasoning { 8 } else { config.batch_size };
-        (config.reinforcement.group, config.reinforcement.micro_batch) = (8, 32);
+        if stage == Stage::Reasoning {
+            // A step of 512 answers takes most of a minute. What few say about the way is no reason to go far.
+            config.batch_size = 8;
+            (config.reinforcement.group, config.reinforcement.micro_batch) = (8, 32);
+            config.learning_rate = 3e-5;
+        }
     }
     for assignment in &args.set {
         if let Some(own) = assignment.strip_prefix(stage.name()).and_then(|rest| rest.strip_prefix('.')) {
