@@ -3,9 +3,10 @@
     python3 tests/reference/held_out_answers.py DATA RUN/samples/step_000000.jsonl [OTHER]
 
 DATA is the data set that the run was evaluated on. Of one file: whether the boxes told fit the things, whether the picture
-named shows them, whether what is said of them adds up and is about what was asked, and whether sizes and counts go with what
-is there and not only with the name: the correlation of their logarithms, each less the median of its name in the training
-rows. Of two: the difference of their means over kinds of question, paired by question and resampled by room (2,000 times,
+named shows them, whether what is said of them adds up and is about what was asked, whether the letter of a direction is that
+of its words, whether the size answered is the side called the longest, whether sizes and counts go with what is there and not
+only with the name (the correlation of their logarithms, each less the median of its name in the training rows), and the mean
+score of every kind, resampled by room. Of two: the difference of their means over kinds of question, paired by question and resampled by room (2,000 times,
 95 %).
 """
 
@@ -91,6 +92,36 @@ def thoughts(data, answers):
     print(f"other kinds: {about_asked} of {others} things told are asked about")
 
 
+def endings(data, answers):
+    """Whether an answer is what the thought before it came to."""
+    options = {row["question_id"]: row["options"] for row in lines(data / "spld_spatial_validation.jsonl")}
+    letters, sides = defaultdict(list), []
+    for answer in answers:
+        said = re.search(r"(?:answer is|makes the answer|will answer) ([a-z-]+)[:,].*<answer>([A-D])<", answer["text"])
+        if said and answer["kind"].endswith("relative direction"):
+            letters[answer["kind"]].append(f"{said[2]}. {said[1]}" in options[answer["question_id"]])
+        told = re.search(r"(\d+) cm wide, (\d+) cm deep and (\d+) cm high\.(.*)<answer>(\d+)<", answer["text"])
+        if told:
+            named = [word in told[4] for word in ["width", "depth", "height"]]
+            sides.append(any(word and told[i + 1] == told[5] for i, word in enumerate(named)))
+    for kind, right in letters.items():
+        print(f"{kind}: the letter is that of the words in {sum(right)} of {len(right)}")
+    if sides:
+        print(f"object size: the side called the longest is answered in {sum(sides)} of {len(sides)}")
+
+
+def by_kind(answers):
+    rooms = defaultdict(lambda: defaultdict(list))
+    for answer in answers:
+        rooms[answer["kind"]][answer["scene"]].append(float(answer["score"]))
+    for kind, of in sorted(rooms.items()):
+        dice, scores = random.Random(1), list(of.values())
+        samples = [sum(dice.choices(scores, k=len(scores)), []) for _ in range(2000)]
+        means = sorted(sum(sample) / len(sample) for sample in samples)
+        every = sum(scores, [])
+        print(f"{kind}: {sum(every) / len(every):.3f} [{means[50]:.3f}, {means[1949]:.3f}], {len(every)} questions")
+
+
 def seen_or_guessed(data, answers):
     """Whether the numbers answered to these questions follow the truth where the name does not tell it."""
     for question in ["object size", "object count"]:
@@ -132,6 +163,8 @@ def compare(one, other):
 
 data, first = Path(sys.argv[1]), lines(sys.argv[2])
 thoughts(data, first)
+endings(data, first)
 seen_or_guessed(data, first)
+by_kind(first)
 if len(sys.argv) > 3:
     compare(first, lines(sys.argv[3]))

@@ -12,9 +12,9 @@ pub const LOOK_UP_NAMES: usize = 8;
 
 /// A question without a picture and its answer, both of some of `names`, at least [`LOOK_UP_NAMES`]: what thoughts do once
 /// they have seen. One in eight repeats a list word by word, two sort names by the number of a picture and look for the order
-/// among the options, and the others say which option has a letter and go through the options until a name comes, `A. The lamp.
-/// C. I see the door. So the answer is cup: A. lamp. B. cup, which is B.`, where an option is a name, a direction or a list of
-/// names.
+/// among the options, and two look for several orders among them. The others say which option has a letter and go through the
+/// options until a name or a direction comes: `A. The lamp. C. I see the door. So the answer is cup: A. lamp. B. cup, which is
+/// B.`
 ///
 /// Beside hundreds of other tokens about pictures a model of a few layers does not come to it by itself. Questions have the
 /// instruction of the reasoning stage behind them, which what is looked up has to be found beyond.
