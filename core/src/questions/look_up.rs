@@ -1,7 +1,7 @@
 //! Questions that are answered from their own text: what a language model brings along from its pretraining, and a small one
 //! from random weights has to be taught.
 
-use super::spatial::{Choice, LIST_SEPARATOR, LetterFrom, conclusion, letter, sectors};
+use super::spatial::{Choice, LIST_SEPARATOR, LetterFrom, comes, conclusion, letter, sectors};
 use crate::samples::{SectorScheme, prompts};
 use crate::scenes::Dice;
 
@@ -72,11 +72,11 @@ fn sorted(names: &[&str], dice: &mut Dice) -> (String, String) {
         .collect();
     let mut by_time: Vec<(u32, &str)> = pictures.into_iter().zip(names.iter().copied()).collect();
     by_time.sort_unstable();
-    let placed = |(at, (picture, name)): (usize, &(u32, &str))| {
-        let start = if at == 0 { "First comes" } else { "Then" };
-        format!("{start} the {name} of picture {picture}.")
-    };
-    let placed: Vec<String> = by_time.iter().enumerate().map(placed).collect();
+    let placed: Vec<String> = by_time
+        .iter()
+        .enumerate()
+        .map(|(place, (picture, name))| comes(place, &format!("the {name} of picture {picture}")))
+        .collect();
     let order = by_time.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(LIST_SEPARATOR);
 
     let mut options = orders(&mut names.to_vec(), dice);

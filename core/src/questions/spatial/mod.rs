@@ -19,8 +19,8 @@ mod thoughts;
 pub use candidate::{Candidate, CandidateAnswer};
 pub use relative_direction::{clockwise_angle, direction_word, sectors};
 pub use showing::{Showing, Sights};
-pub(super) use thoughts::LIST_SEPARATOR;
 pub use thoughts::{Choice, LetterFrom, Thought, conclusion, letter, solution};
+pub(super) use thoughts::{LIST_SEPARATOR, comes};
 
 use super::QuestionConfig;
 use crate::samples::DataType;
