@@ -364,7 +364,7 @@ fn a_run_goes_on_while_the_window_is_closed() {
     enter_work_folder();
     let folder = Path::new("reopened-runs");
     let run = write_run(&folder.join("live"), 50, None);
-    run.claim().expect("claimed");
+    let _claim = run.claim().expect("claimed");
     let open = || {
         let mut setup = Setup::new(Workspace::Train);
         setup.settings.runs_folder = folder.to_owned();
@@ -388,7 +388,7 @@ fn stop_asks_the_run_to_stop() {
     enter_work_folder();
     let folder = Path::new("stopped-runs");
     let run = write_run(&folder.join("live"), 20, None);
-    run.claim().expect("claimed");
+    let _claim = run.claim().expect("claimed");
     let mut setup = Setup::new(Workspace::Train);
     setup.settings.runs_folder = folder.to_owned();
     let mut window = setup.window();
@@ -446,6 +446,7 @@ fn an_answer_streams_in_and_can_be_stopped() {
     assert!(!window.state().is_settled(), "still answering");
     window.get_by_role_and_label(Role::Button, "Stop").click();
     wait_for(&mut window, "the boxes", |window| shows(window, "Picture with 1 boxes"));
+    assert!(shows(&window, "Answer (stopped)"), "there might have been more");
     let ask = window.get_by_role_and_label(Role::Button, "Ask the model");
     assert!(!ask.accesskit_node().is_disabled(), "another question can be asked");
 }

@@ -4,10 +4,9 @@ use super::link::Link;
 use super::picture::PictureView;
 use super::protocol::{LoadStage, Request, Response};
 use super::session::{Action, Model, Picture, Session, Turn};
-use super::{samples, theme};
+use super::{picture_file, samples, theme};
 use egui::{Align, Layout, RichText, Ui};
 use spatial_ladder::answering::{Answer, Prompt};
-use spatial_ladder::processor::images;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
@@ -59,8 +58,14 @@ impl Page {
         });
         match started {
             Ok(link) => self.link = Some(link),
-            Err(message) => self.session.model = Model::Failed(message),
+            Err(message) => self.session.fail(message),
         }
+    }
+
+    /// Loads the model that failed in another worker.
+    fn try_again(&mut self) {
+        self.session.try_again();
+        self.start_worker();
     }
 
     fn receive(&mut self, response: Response) {
@@ -90,19 +95,24 @@ impl Page {
         let file = self.session.picture.as_ref().filter(|_| with_picture);
         let sent = match &self.link {
             Some(link) => link.send(request, file.map(|picture| picture.file.as_slice())),
-            None => Err("the model worker is not running; reload the page".to_owned()),
+            None => Err("the model worker is not running; try again".to_owned()),
         };
         if let Err(message) = sent {
-            self.session.model = Model::Failed(message);
+            self.session.fail(message);
         }
     }
 
     /// Shows a jpg, png or webp file, or says why it cannot.
     pub fn open_picture(&mut self, name: &str, file: Vec<u8>) {
-        match images::decode(&file, name) {
+        match picture_file::decode(name, &file) {
             Ok(image) => self.show(name, file, &image),
             Err(error) => self.session.picture_error = Some(error.to_string()),
         }
+        self.ctx.request_repaint();
+    }
+
+    fn refuse_picture(&mut self, message: String) {
+        self.session.picture_error = Some(message);
         self.ctx.request_repaint();
     }
 
@@ -132,7 +142,7 @@ impl Page {
     ///
     /// # Errors
     /// What is missing, for people.
-    pub fn ask(&mut self, question: Option<String>) -> Result<(), &'static str> {
+    pub fn ask(&mut self, question: Option<String>) -> Result<(), String> {
         if let Some(question) = question {
             self.session.question = question;
         }
@@ -310,8 +320,11 @@ impl Page {
     fn answer_ui(&mut self, ui: &mut Ui) {
         let tokens = theme::tokens(ui.ctx());
         if let Model::Failed(message) = &self.session.model {
-            ui.strong("The model cannot run here");
+            ui.strong("The model is not available");
             ui.label(RichText::new(message).color(tokens.danger));
+            if ui.button("Try again").clicked() {
+                self.try_again();
+            }
         }
         match &self.session.turn {
             Turn::Idle => {}
@@ -334,7 +347,7 @@ impl Page {
     }
 }
 
-/// The whole answer: boxes as a list, thought and text as they came, and what it cost.
+/// The whole answer: boxes as a list, thought and text as they came, what was wrong with it, and what it cost.
 fn answer_ui(ui: &mut Ui, answer: &Answer) {
     let tokens = theme::tokens(ui.ctx());
     if let Some(thought) = &answer.thought {
@@ -350,9 +363,12 @@ fn answer_ui(ui: &mut Ui, answer: &Answer) {
         });
     }
     if answer.boxes.is_empty() {
-        ui.label(if answer.answer.is_empty() { &answer.text } else { &answer.answer });
+        ui.label(if answer.answer.is_empty() { "The model said nothing." } else { answer.answer.as_str() });
     } else {
         egui::CollapsingHeader::new("Text of the model").show(ui, |ui| monospace_ui(ui, &answer.text));
+    }
+    for problem in &answer.problems {
+        ui.label(RichText::new(problem).small().color(tokens.warning));
     }
     let timings = &answer.timings;
     let text = format!(
@@ -374,23 +390,19 @@ fn stage_text(stage: Option<&LoadStage>) -> &'static str {
         None => "Starting the model's program…",
         Some(LoadStage::Device) => "Looking for a GPU…",
         Some(LoadStage::Download { .. }) => "Loading the model…",
-        Some(LoadStage::Weights) => "Preparing the model…",
+        Some(LoadStage::Weights { .. }) => "Preparing the model…",
     }
 }
 
 /// Reads a file that the user chose or dropped, and shows it.
 pub fn read_file(file: web_sys::File, page: Weak<RefCell<Page>>) {
     wasm_bindgen_futures::spawn_local(async move {
-        let name = file.name();
-        let read = wasm_bindgen_futures::JsFuture::from(file.array_buffer()).await;
+        let read = picture_file::read(&file).await;
         let Some(page) = page.upgrade() else { return };
         let mut page = page.borrow_mut();
         match read {
-            Ok(buffer) => page.open_picture(&name, js_sys::Uint8Array::new(&buffer).to_vec()),
-            Err(error) => {
-                let error = super::link::text_of(&error);
-                page.session.picture_error = Some(format!("{name}: the browser cannot read it ({error})"));
-            }
+            Ok(bytes) => page.open_picture(&file.name(), bytes),
+            Err(message) => page.refuse_picture(message),
         }
     });
 }

@@ -17,7 +17,7 @@ pub async fn fetch(
 ) -> Result<Vec<u8>, String> {
     let fail = |error: JsValue| {
         let error = super::link::text_of(&error);
-        format!("{url} cannot be loaded ({error}); check the connection and reload the page")
+        format!("{url} cannot be loaded ({error}); check the connection and try again")
     };
     let response = JsFuture::from(scope.fetch_with_str(&url)).await.map_err(fail)?;
     let response: Response = response.dyn_into().map_err(fail)?;

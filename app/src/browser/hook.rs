@@ -37,7 +37,7 @@ pub fn install(page: &Rc<RefCell<Page>>) -> Result<(), JsValue> {
                 let prompt = serde_json::from_str(&prompt);
                 page.set_prompt(prompt.map_err(|error| js_sys::Error::new(&error.to_string()))?);
             }
-            page.ask(question).map_err(|error| js_sys::Error::new(error).into())
+            page.ask(question).map_err(|error| js_sys::Error::new(&error).into())
         }
     });
     let stop = Closure::<dyn Fn()>::new({

@@ -1,8 +1,9 @@
 //! The browser page and the worker that runs the model for it.
 //!
-//! Two WebAssembly modules that only talk by message: the page draws and never computes for long,
-//! the worker computes and never draws. A fault in the model, in Burn or in a GPU driver therefore
-//! cannot freeze or crash the page, and the page can start a new worker on another device.
+//! Two WebAssembly modules that only talk by message: the page draws, and computes only what is soon done (a
+//! generated room, the decoding of a picture of limited size); the worker computes and never draws. A fault
+//! in the model, in Burn or in a GPU driver therefore cannot freeze or crash the page, and the page can
+//! start a new worker on another device.
 //!
 //! ```text
 //! page:    session (state) ─ app (drawing) ─ link (the worker) ─ hook (for tests)
@@ -23,6 +24,8 @@ mod link;
 pub mod page;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 mod picture;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+mod picture_file;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 mod samples;
 /// The window's look.

@@ -46,7 +46,7 @@ struct Loaded {
 struct Worker {
     scope: DedicatedWorkerGlobalScope,
     loaded: Rc<RefCell<Option<Rc<Loaded>>>>,
-    /// The last question that was called off.
+    /// The last question that was called off, and with it all before it: the page asks one at a time.
     cancelled: Rc<Cell<Option<u32>>>,
 }
 
@@ -60,8 +60,8 @@ impl Worker {
         let worker = self.clone();
         match request {
             Request::Load { device, model_url } => spawn_local(async move {
-                if let Err(message) = worker.load(device, &model_url).await {
-                    post(&Response::Failed { message });
+                if let Err(failure) = worker.load(device, &model_url).await {
+                    post(&failure);
                 }
             }),
             Request::Ask { id, question, prompt, choices, max_new_tokens } => {
@@ -83,11 +83,25 @@ impl Worker {
         Ok(())
     }
 
-    async fn load(&self, choice: DeviceChoice, model_url: &str) -> Result<(), String> {
+    /// Picks a device and puts the model on it.
+    ///
+    /// # Errors
+    /// What to tell the page.
+    async fn load(&self, choice: DeviceChoice, model_url: &str) -> Result<(), Response> {
         let start = Instant::now();
         post(&Response::Loading { stage: LoadStage::Device });
-        let (device, runs_on) = device::choose(choice).await?;
+        let chosen = device::choose(choice).await;
+        let (device, runs_on) = chosen.map_err(|message| Response::Failed { message })?;
+        let read = self.read_model(model_url, &device, runs_on.webgpu).await;
+        let answerer = read.map_err(|message| Response::NotLoaded { message })?;
+        let load_s = start.elapsed().as_secs_f64();
+        self.loaded.replace(Some(Rc::new(Loaded { answerer, load_s })));
+        post(&Response::Ready { device: runs_on, model: "Tiny model".into(), load_s });
+        Ok(())
+    }
 
+    async fn read_model(&self, model_url: &str, device: &Device, webgpu: bool) -> Result<Answerer, String> {
+        post(&Response::Loading { stage: LoadStage::Download { done: 0, total: 0 } });
         let address = |file: &str| format!("{model_url}{file}");
         let small = |file: &'static str| fetch::fetch(&self.scope, address(file), |_, _| ());
         let config = small("config.json").await?;
@@ -98,13 +112,9 @@ impl Worker {
         });
         let weights = weights.await?;
 
-        post(&Response::Loading { stage: LoadStage::Weights });
-        let answerer = build(&config, &tokenizer, &preprocessor, &weights, model_url, &device)
-            .map_err(|error| error.to_string())?;
-        let load_s = start.elapsed().as_secs_f64();
-        self.loaded.replace(Some(Rc::new(Loaded { answerer, load_s })));
-        post(&Response::Ready { device: runs_on, model: "Tiny model".into(), load_s });
-        Ok(())
+        post(&Response::Loading { stage: LoadStage::Weights { webgpu } });
+        build(&config, &tokenizer, &preprocessor, &weights, model_url, device)
+            .map_err(|error| error.to_string())
     }
 
     /// Answers, posting the text as it comes; true when it was called off.
@@ -127,7 +137,7 @@ impl Worker {
                 pause(&self.scope).await;
                 last_pause = Instant::now();
             }
-            stopped = self.cancelled.get() == Some(id);
+            stopped = self.cancelled.get() >= Some(id);
             if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let answer = loaded.answerer.ask_async(Visuals::Images(&[image]), question, &options, on_text).await;

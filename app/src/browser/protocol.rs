@@ -64,7 +64,9 @@ pub enum Response {
     Answer { id: u32, answer: Box<Answer>, stopped: bool },
     /// This question cannot be answered (a broken picture, too long a text); others can.
     Refused { id: u32, message: String },
-    /// The worker cannot go on. The page has to end it.
+    /// The model's files cannot be fetched or read, whatever the device. The page has to end the worker.
+    NotLoaded { message: String },
+    /// The worker cannot go on: its program or its device has failed. The page has to end it.
     Failed { message: String },
 }
 
@@ -76,8 +78,8 @@ pub enum LoadStage {
     Device,
     /// Bytes of the model's files fetched so far, and of all of them.
     Download { done: u64, total: u64 },
-    /// Turning the files into a model on the device.
-    Weights,
+    /// Turning the files into a model on the device; `webgpu` as in [`RunsOn`].
+    Weights { webgpu: bool },
 }
 
 /// The device that the model runs on, and why not another.

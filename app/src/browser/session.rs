@@ -3,7 +3,7 @@
 
 use super::protocol::{DeviceChoice, LoadStage, Request, Response, RunsOn};
 use serde::Serialize;
-use spatial_ladder::answering::{Answer, Prompt};
+use spatial_ladder::answering::{Answer, AnswerError, Prompt, lettered};
 
 /// Longer questions than this are refused in the page: no question of the ladder comes close.
 pub const MAX_QUESTION_CHARS: usize = 2_000;
@@ -19,7 +19,7 @@ pub enum Model {
         name: String,
         load_s: f64,
     },
-    /// It will not come any more; the message says what to do.
+    /// Given up until somebody tries again; the message says why and what to do.
     Failed(String),
 }
 
@@ -98,41 +98,49 @@ impl Session {
     }
 
     /// Why [`Self::ask`] would not be possible now; `None` when it is.
-    pub fn obstacle(&self) -> Option<&'static str> {
-        if !matches!(self.model, Model::Ready { .. }) {
-            Some("The model is not loaded.")
+    pub fn obstacle(&self) -> Option<String> {
+        let obstacle = if !matches!(self.model, Model::Ready { .. }) {
+            "The model is not loaded."
         } else if self.picture.is_none() {
-            Some("Choose a picture first.")
+            "Choose a picture first."
         } else if matches!(self.turn, Turn::Answering { .. }) {
-            Some("Stop the answer under way first.")
+            "Stop the answer under way first."
         } else if self.question.trim().is_empty() {
-            Some("Type a question first.")
+            "Type a question first."
         } else if self.question.chars().count() > MAX_QUESTION_CHARS {
-            Some("The question is longer than 2,000 characters: shorten it.")
+            "The question is longer than 2,000 characters: shorten it."
         } else {
-            None
+            return self.choices().err().map(|error| error.to_string());
+        };
+        Some(obstacle.to_owned())
+    }
+
+    /// The options with their letters, where the prompt has any.
+    fn choices(&self) -> Result<Vec<String>, AnswerError> {
+        if !matches!(self.prompt, Prompt::Direct | Prompt::Thinking) {
+            return Ok(Vec::new());
         }
+        let lines = self.options.lines().map(str::trim).filter(|line| !line.is_empty());
+        lettered(&lines.collect::<Vec<_>>())
     }
 
     /// Begins an answer: the message to the worker, to be sent with the picture's file.
     ///
     /// # Errors
     /// What is missing, for people.
-    pub fn ask(&mut self) -> Result<Request, &'static str> {
+    pub fn ask(&mut self) -> Result<Request, String> {
         if let Some(obstacle) = self.obstacle() {
             return Err(obstacle);
         }
+        let choices = self.choices().map_err(|error| error.to_string())?;
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.turn = Turn::Answering { id, text: String::new(), tokens: 0, stopping: false };
-        let lines = self.options.lines().map(str::trim).filter(|line| !line.is_empty());
-        let choices = ('A'..='Z').zip(lines).map(|(letter, line)| format!("{letter}. {line}"));
-        let asks_choice = matches!(self.prompt, Prompt::Direct | Prompt::Thinking);
         Ok(Request::Ask {
             id,
             question: self.question.trim().to_owned(),
             prompt: self.prompt,
-            choices: if asks_choice { choices.collect() } else { Vec::new() },
+            choices,
             max_new_tokens: MAX_NEW_TOKENS,
         })
     }
@@ -186,29 +194,47 @@ impl Session {
                     self.turn = Turn::Refused { text: std::mem::take(text), message };
                 }
             }
+            Response::NotLoaded { message } => {
+                self.fail(message);
+                return Action::End;
+            }
             Response::Failed { message } => return self.worker_failed(message),
         }
         Action::Nothing
     }
 
-    /// A worker that fails on a GPU is replaced, once, by one on the CPU: a WebAssembly program that
-    /// has trapped, or whose GPU is lost, cannot be trusted with another question.
-    fn worker_failed(&mut self, message: String) -> Action {
+    /// Gives up the model, and with it the answer under way.
+    pub fn fail(&mut self, message: String) {
         if let Turn::Answering { text, .. } = &mut self.turn {
             let text = std::mem::take(text);
             self.turn = Turn::Refused { text, message: message.clone() };
         }
-        let on_cpu = match &self.model {
-            Model::Ready { device, .. } => !device.webgpu,
-            _ => self.choice == DeviceChoice::Cpu,
+        self.model = Model::Failed(message);
+    }
+
+    /// Waits for another worker in place of the one that failed.
+    pub fn try_again(&mut self) {
+        self.model = Model::Loading(None);
+    }
+
+    /// A worker that fails on a GPU is replaced, once, by one on the CPU: a WebAssembly program that
+    /// has trapped, or whose GPU is lost, cannot be trusted with another question.
+    fn worker_failed(&mut self, message: String) -> Action {
+        let on_gpu = match &self.model {
+            Model::Loading(Some(LoadStage::Device)) => true,
+            Model::Loading(Some(LoadStage::Weights { webgpu })) => *webgpu,
+            Model::Ready { device, .. } => device.webgpu,
+            // No GPU is at work yet, or not any more.
+            Model::Loading(None | Some(LoadStage::Download { .. })) | Model::Failed(_) => false,
         };
-        if self.choice == DeviceChoice::Auto && !on_cpu {
+        let note = format!("WebGPU failed: {message}");
+        self.fail(message);
+        if self.choice == DeviceChoice::Auto && on_gpu {
             self.choice = DeviceChoice::Cpu;
-            self.fallback_note = Some(format!("WebGPU failed: {message}"));
-            self.model = Model::Loading(None);
+            self.fallback_note = Some(note);
+            self.try_again();
             Action::Restart
         } else {
-            self.model = Model::Failed(message);
             Action::End
         }
     }
@@ -325,14 +351,30 @@ mod tests {
         let mut session = Session::new(DeviceChoice::Auto, "model/");
         assert!(session.ask().is_err());
         session.receive(ready(false));
-        assert_eq!(session.obstacle(), Some("Choose a picture first."));
+        assert_eq!(session.obstacle().as_deref(), Some("Choose a picture first."));
         session.set_picture(picture());
-        assert_eq!(session.obstacle(), Some("Type a question first."));
+        assert_eq!(session.obstacle().as_deref(), Some("Type a question first."));
         session.question = "x".repeat(MAX_QUESTION_CHARS + 1);
         assert!(session.ask().is_err());
         session.question = "Where?".into();
         assert!(session.ask().is_ok());
         assert!(session.ask().is_err(), "one at a time");
+    }
+
+    #[test]
+    fn options_without_a_letter_are_refused() {
+        let mut session = session(DeviceChoice::Cpu, false);
+        session.options = " left \n\nright".into();
+        assert!(matches!(session.ask(), Ok(Request::Ask { choices, .. }) if choices.is_empty()));
+        session.receive(Response::Answer { id: 1, answer: answer(), stopped: false });
+        session.prompt = Prompt::Direct;
+        assert!(
+            matches!(session.ask(), Ok(Request::Ask { choices, .. }) if choices == ["A. left", "B. right"])
+        );
+        session.receive(Response::Answer { id: 2, answer: answer(), stopped: false });
+        session.options = "left\n".repeat(27);
+        assert_eq!(session.ask(), Err("27 options: there are letters for 26".to_owned()));
+        assert!(matches!(session.turn, Turn::Done { .. }));
     }
 
     #[test]
@@ -382,6 +424,36 @@ mod tests {
         assert_eq!(session.report().device_note, Some("WebGPU failed: device lost"));
         assert_eq!(session.receive(failed()), Action::End);
         assert_eq!(session.report().model, "failed");
+    }
+
+    #[test]
+    fn only_a_gpu_at_work_is_replaced() {
+        let failed_while = |model: Model| {
+            let mut session = Session::new(DeviceChoice::Auto, "model/");
+            session.model = model;
+            session.receive(Response::Failed { message: "trapped".into() })
+        };
+        let download = LoadStage::Download { done: 1, total: 2 };
+        assert_eq!(failed_while(Model::Loading(None)), Action::End);
+        assert_eq!(failed_while(Model::Loading(Some(LoadStage::Device))), Action::Restart);
+        assert_eq!(failed_while(Model::Loading(Some(download))), Action::End);
+        for (webgpu, action) in [(true, Action::Restart), (false, Action::End)] {
+            assert_eq!(failed_while(Model::Loading(Some(LoadStage::Weights { webgpu }))), action);
+        }
+    }
+
+    #[test]
+    fn a_failed_download_is_tried_again_on_the_same_device() {
+        let mut session = Session::new(DeviceChoice::Auto, "model/");
+        let load = session.receive(Response::Started);
+        let message = "model/model.safetensors cannot be loaded".to_owned();
+        assert_eq!(session.receive(Response::NotLoaded { message: message.clone() }), Action::End);
+        assert_eq!(session.report().error, Some(message.as_str()));
+        session.try_again();
+        assert_eq!(session.report().model, "loading");
+        assert_eq!(session.receive(Response::Started), load);
+        session.receive(ready(true));
+        assert_eq!(session.report().device_note, None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use image::RgbImage;
-use spatial_ladder::answering::{Answer, Answerer, AskOptions, GenerationOptions, Prompt, Visuals};
+use spatial_ladder::answering::{Answer, Answerer, AskOptions, GenerationOptions, Prompt, Visuals, lettered};
 use spatial_ladder::model::{DeviceChoice, device};
 use spatial_ladder::processor::{images, sample_frames};
 use std::io::Write as _;
@@ -91,7 +91,7 @@ pub struct AskArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
 
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:N
+    /// auto | cpu | wgpu | vulkan | cuda[:n] | remote:HOST:PORT[/n]
     #[arg(long, value_name = "D", default_value = "auto")]
     pub device: String,
 
@@ -133,7 +133,7 @@ fn penalty(text: &str) -> Result<f32, String> {
 
 pub fn run(args: &AskArgs) -> anyhow::Result<()> {
     // What costs nothing is checked before the model is read.
-    anyhow::ensure!(args.options.len() <= 26, "{} options: there are letters for 26", args.options.len());
+    let choices = lettered(&args.options)?;
     let (pictures, rate) = match &args.video {
         Some(dir) => {
             let (frames, rate) =
@@ -156,8 +156,6 @@ pub fn run(args: &AskArgs) -> anyhow::Result<()> {
         (false, false) if args.direct || !args.options.is_empty() => Prompt::Direct,
         (false, false) => Prompt::Localization,
     };
-    let choices: Vec<String> =
-        ('A'..='Z').zip(&args.options).map(|(letter, text)| format!("{letter}. {text}")).collect();
     let constraint = args.constrain.then(|| answerer.constraint(prompt, &choices)).transpose()?;
     let generation = GenerationOptions {
         max_new_tokens: args.max_new_tokens,

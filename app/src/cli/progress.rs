@@ -36,7 +36,7 @@ impl TrainingProgress {
                 "training {:.1} M parameters on {train_samples} samples, {device}",
                 *parameters as f64 / 1e6
             )),
-            Event::Resumed { step } => {
+            Event::Resumed { step, .. } => {
                 self.bar.set_position(*step);
                 self.say(&format!("resumed after step {step}"));
             }

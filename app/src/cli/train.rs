@@ -1,12 +1,13 @@
 //! `spatial-ladder train`: one stage, in this process, in a run directory.
 
+use super::climb::same_place;
 use super::interrupt;
 use super::progress::TrainingProgress;
 use anyhow::Context as _;
 use clap::Args;
 use spatial_ladder::runs::RunDir;
 use spatial_ladder::training::{Outcome, Preset, Stage, TrainConfig, train};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Train one stage of the ladder
 #[derive(Debug, Args)]
@@ -40,11 +41,10 @@ pub struct TrainArgs {
 
 pub fn run(args: TrainArgs) -> anyhow::Result<()> {
     let run_config = args.run.join("config.toml");
-    let mut config = if args.resume && run_config.is_file() {
-        TrainConfig::read(&run_config)?
-    } else {
-        TrainConfig::new(args.stage, args.preset, args.data.clone(), args.model.clone())
-    };
+    let mut config = TrainConfig::new(args.stage, args.preset, args.data.clone(), args.model.clone());
+    if args.resume && run_config.is_file() {
+        config = as_begun(&config, &run_config)?;
+    }
     anyhow::ensure!(
         config.stage == args.stage,
         "{} is a run of stage {}, not {}",
@@ -55,9 +55,7 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
     if let Some(device) = &args.device {
         config.device.clone_from(device);
     }
-    for assignment in &args.set {
-        config.set(assignment)?;
-    }
+    config.set_all(args.set.iter().map(String::as_str))?;
     let run = RunDir::create(&args.run).context("the run directory cannot be made")?;
     let mut progress = TrainingProgress::new(config.stage.name(), config.steps);
     let outcome = train(config, &run, args.resume, &interrupt::flag(), &mut |event| progress.show(event))?;
@@ -73,4 +71,23 @@ pub fn run(args: TrainArgs) -> anyhow::Result<()> {
         ),
     }
     Ok(())
+}
+
+/// The configuration of a run that goes on. Its data and its model may have been moved since, and are where they are now.
+fn as_begun(now: &TrainConfig, run_config: &Path) -> anyhow::Result<TrainConfig> {
+    let begun = TrainConfig::read(run_config)?;
+    let places = [
+        ("--data", now.data.as_path(), begun.data.as_path(), 1),
+        ("--model", Path::new(&now.model), Path::new(&begun.model), 2),
+    ];
+    for (name, now, then, names) in places {
+        anyhow::ensure!(
+            same_place(now, then, names),
+            "{} was begun with {name} {}, not {}: name that, or choose another --run folder",
+            run_config.display(),
+            then.display(),
+            now.display()
+        );
+    }
+    Ok(TrainConfig { data: now.data.clone(), model: now.model.clone(), ..begun })
 }

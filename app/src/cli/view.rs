@@ -56,17 +56,8 @@ fn show(path: &std::path::Path) -> anyhow::Result<()> {
     if !window::has_display() {
         bail!("there is no display to open a window on; add --save F.rrd to write a recording instead");
     }
-    let is_run = path.join("events.jsonl").is_file() || holds_runs(path)?;
-    let workspace = if is_run { Workspace::Train } else { Workspace::Data };
+    let workspace = if window::train::has_runs(path) { Workspace::Train } else { Workspace::Data };
     window::run(window::Options { workspace, open: Some(path.to_owned()), ..window::Options::default() })
-}
-
-#[cfg(feature = "window")]
-fn holds_runs(folder: &std::path::Path) -> anyhow::Result<bool> {
-    use anyhow::Context as _;
-    let entries =
-        std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
-    Ok(entries.flatten().any(|entry| entry.path().join("events.jsonl").is_file()))
 }
 
 #[cfg(not(feature = "window"))]

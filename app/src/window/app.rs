@@ -6,10 +6,10 @@ use super::data::DataWorkspace;
 use super::pictures::Pictures;
 use super::screenshot::Shot;
 use super::settings::{Settings, ThemeChoice};
-use super::train::TrainWorkspace;
+use super::train::{self, TrainWorkspace};
 use super::viewer::SceneViewer;
 use super::{errors, theme};
-use egui::{Align, Button, Layout, RichText, Stroke, Ui, vec2};
+use egui::{Align, Button, Event, Key, Layout, RichText, Stroke, Ui, vec2};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Workbench {
     train: TrainWorkspace,
     ask: AskWorkspace,
     viewer: Box<dyn SceneViewer>,
+    /// Presses of timeline keys that are not meant for the viewer, until its hook has passed.
+    withheld: Vec<Event>,
     pub shot: Option<Shot>,
 }
 
@@ -81,6 +83,7 @@ impl Workbench {
             shared: Shared { settings, pictures: Pictures::new(ctx) },
             data: DataWorkspace::default(),
             viewer,
+            withheld: Vec::new(),
             shot: None,
         }
     }
@@ -123,8 +126,8 @@ impl Workbench {
         workspace && self.shared.pictures.is_settled()
     }
 
-    /// Takes what was dropped on the window before Rerun's viewer can: a picture is asked about, a run
-    /// watched, any other folder opened as a data set.
+    /// Takes what was dropped on the window before Rerun's viewer can: a picture is asked about, a run or a
+    /// folder of runs watched, any other folder opened as a data set.
     fn take_dropped(&mut self, ui: &Ui) {
         let dropped = ui.ctx().input_mut(|input| std::mem::take(&mut input.raw.dropped_files));
         let Some(path) = dropped.first().map(|file| file.path().to_owned()) else {
@@ -132,12 +135,23 @@ impl Workbench {
         };
         self.workspace = if path.is_file() {
             Workspace::Ask
-        } else if path.join("events.jsonl").is_file() || path.join("config.toml").is_file() {
+        } else if train::has_runs(&path) {
             Workspace::Train
         } else {
             Workspace::Data
         };
         self.open(ui.ctx(), &path);
+    }
+
+    /// Whether the viewer is on show and no widget outside it has the focus.
+    fn viewer_has_keyboard(&self, ctx: &egui::Context) -> bool {
+        let Some(viewer) = self.data.viewer_rect().filter(|_| self.workspace == Workspace::Data) else {
+            return false;
+        };
+        let focused = ctx.memory(|memory| memory.focused());
+        let place =
+            focused.and_then(|id| ctx.viewport(|drawn| Some(drawn.prev_pass.widgets.get(id)?.rect.center())));
+        place.is_none_or(|place| viewer.contains(place))
     }
 
     fn top_bar(&mut self, ui: &mut Ui) {
@@ -203,14 +217,20 @@ impl eframe::App for Workbench {
         self.viewer.logic(ctx, frame);
     }
 
-    fn raw_input_hook(&mut self, _ctx: &egui::Context, input: &mut egui::RawInput) {
+    fn raw_input_hook(&mut self, ctx: &egui::Context, input: &mut egui::RawInput) {
         // Wherever the pointer happens to be, it must not leave a tooltip in the picture.
         if self.shot.is_some() {
-            input.events.retain(|event| !matches!(event, egui::Event::PointerMoved(_)));
+            input.events.retain(|event| !matches!(event, Event::PointerMoved(_)));
+        }
+        // As each frame begins, a hook of Rerun's viewer takes its timeline's keys from everything but text fields: whatever
+        // workspace is open, and also from buttons and sliders that have the focus.
+        if !self.viewer_has_keyboard(ctx) && !ctx.text_edit_focused() {
+            self.withheld.extend(input.events.extract_if(.., |event| is_timeline_key(event)));
         }
     }
 
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        ui.ctx().input_mut(|input| input.events.append(&mut self.withheld));
         self.take_dropped(ui);
         ui.set_style(theme::style(ui.ctx().theme()));
         self.top_bar(ui);
@@ -226,6 +246,18 @@ impl eframe::App for Workbench {
             shot.frame(ui.ctx(), settled);
         }
     }
+}
+
+/// Whether a key is pressed that plays or steps through the viewer's timeline.
+fn is_timeline_key(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Key {
+            key: Key::Space | Key::ArrowLeft | Key::ArrowRight | Key::Home | Key::End,
+            pressed: true,
+            ..
+        }
+    )
 }
 
 fn apply_theme(ctx: &egui::Context, choice: ThemeChoice) {

@@ -24,6 +24,7 @@ pub struct DataWorkspace {
     selected: Option<usize>,
     /// What the viewer was told to show.
     shown: Option<Selection>,
+    viewer_rect: Option<Rect>,
     scroll_to_selected: bool,
     /// Selected when the data set is open, by its id.
     wanted: Option<u64>,
@@ -102,6 +103,11 @@ impl DataWorkspace {
         self.selected.map(|index| Selection { library: opened.library.clone(), index })
     }
 
+    /// Where the viewer was drawn last; `None` where there was nothing for it to show.
+    pub fn viewer_rect(&self) -> Option<Rect> {
+        self.viewer_rect
+    }
+
     /// Nothing is being loaded.
     pub fn is_settled(&self) -> bool {
         !matches!(self.state, State::Loading { .. })
@@ -133,17 +139,16 @@ impl DataWorkspace {
             viewer.select(selection);
             self.shown = Some(selection.clone());
         }
-        if let Some(message) = viewer.take_failure() {
-            self.failure = Some(message);
-        }
         let margin = if after.is_some() {
             egui::Frame::NONE.fill(tokens.background)
         } else {
             theme::panel_frame(tokens)
         };
+        self.viewer_rect = None;
         egui::CentralPanel::default().frame(margin).show(ui, |ui| match &after {
             Some(selection) => {
                 self.sample_header(ui, selection);
+                self.viewer_rect = Some(ui.available_rect_before_wrap());
                 viewer.viewer_ui(ui, frame, &mut shared.pictures);
             }
             None => self.nothing_selected(ui),
@@ -179,20 +184,14 @@ impl DataWorkspace {
         }
     }
 
-    /// Arrow keys step through what passes the filter, wherever the pointer is, unless text is being typed.
+    /// Arrow keys step through what passes the filter, wherever the pointer is, unless text is being typed. Left and right
+    /// are the viewer's, for the frames of a video.
     fn keyboard(&mut self, ui: &Ui) {
         if ui.ctx().text_edit_focused() || self.visible.is_empty() {
             return;
         }
         let step = ui.input_mut(|input| {
-            let keys = [
-                (Key::ArrowDown, 1),
-                (Key::ArrowRight, 1),
-                (Key::ArrowUp, -1),
-                (Key::ArrowLeft, -1),
-                (Key::PageDown, 10),
-                (Key::PageUp, -10),
-            ];
+            let keys = [(Key::ArrowDown, 1), (Key::ArrowUp, -1), (Key::PageDown, 10), (Key::PageUp, -10)];
             let pressed = |(key, by)| input.count_and_consume_key(egui::Modifiers::NONE, key) as isize * by;
             keys.map(pressed).iter().sum::<isize>()
         });

@@ -12,7 +12,7 @@ pub fn ui(ui: &mut Ui) {
             ui.label(RichText::new("What you can do now").strong().color(tokens.text_strong));
             let today = [
                 "Train: the held-out curve shows how well boxes are found in rooms never seen.",
-                "Each run keeps its held-out answers in its samples folder.",
+                "Train, Answers, Only wrong ones: what a run got wrong at its evaluations, beside what was wanted.",
                 "Ask: try the trained model on a picture of your own.",
             ];
             for line in today {

@@ -155,10 +155,17 @@ impl Filter {
                 .range(0.0..=1.0)
                 .speed(0.01)
                 .prefix("visible ≥ ")
-                .custom_formatter(|share, _| format!("{:.0} %", share * 100.0)),
+                .custom_formatter(|share, _| format!("{:.0} %", share * 100.0))
+                .custom_parser(share),
         )
         .on_hover_text("Least visibility of the objects asked about, where the data set tells it");
     }
+}
+
+/// The share that was typed as a percentage, with or without its sign.
+fn share(text: &str) -> Option<f64> {
+    let percent: f64 = text.trim().trim_end_matches('%').trim_end().parse().ok()?;
+    percent.is_finite().then_some(percent / 100.0)
 }
 
 /// How many samples each value would leave, by value.
@@ -231,6 +238,12 @@ mod tests {
             visibility: Some(visibility),
             haystack: format!("how large is the {category}"),
         }
+    }
+
+    #[test]
+    fn shares_are_typed_as_percentages() {
+        assert_eq!((share("50"), share(" 25 % "), share("2.5%")), (Some(0.5), Some(0.25), Some(0.025)));
+        assert_eq!((share("half"), share("nan")), (None, None));
     }
 
     #[test]

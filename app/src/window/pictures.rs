@@ -2,9 +2,12 @@
 //! scrolling through ten thousand samples never waits for a picture that has scrolled by.
 
 use egui::{ColorImage, TextureHandle, TextureOptions};
+use image::DynamicImage;
+use spatial_ladder::processor::images;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::time::{Duration, Instant, SystemTime};
 
 /// More than fit on a screen; older pictures are dropped and read again when needed.
 const KEPT: usize = 256;
@@ -13,9 +16,8 @@ const WAITING: usize = 64;
 const LARGEST_SIDE: u32 = 2048;
 /// Twice the points of a thumbnail, for screens of double density.
 const THUMBNAIL_SIDE: u32 = 128;
-
-/// Largest picture decoded, in pixels: 20,000 × 20,000.
-const LARGEST_PICTURE: u64 = 400_000_000;
+/// How often the file of a picture is looked at again.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Wish {
@@ -29,15 +31,33 @@ pub enum Picture {
     Loading,
     Ready {
         texture: TextureHandle,
-        /// Width and height of the file's picture in pixels: what boxes refer to.
+        /// Width and height of the file's picture in pixels, upright: what boxes refer to.
         size: [u32; 2],
     },
     Failed(String),
 }
 
+/// When a file was last changed, and its length.
+type Version = (SystemTime, u64);
+
 struct Entry {
     picture: Picture,
+    /// Of the file that was read; `None` where there was none.
+    version: Option<Version>,
+    /// When the file was last looked at.
+    looked: Instant,
     last_used: u64,
+}
+
+impl Entry {
+    /// Whether the file is to be read again: it has changed, or could not be read. Looks at it once an [`INTERVAL`].
+    fn is_outdated(&mut self, path: &Path) -> bool {
+        if matches!(self.picture, Picture::Loading) || self.looked.elapsed() < INTERVAL {
+            return false;
+        }
+        self.looked = Instant::now();
+        matches!(self.picture, Picture::Failed(_)) || version_of(path) != self.version
+    }
 }
 
 #[derive(Default)]
@@ -53,7 +73,7 @@ type Decoded = Result<(ColorImage, [u32; 2]), String>;
 pub struct Pictures {
     entries: HashMap<Wish, Entry>,
     queue: Arc<(Mutex<Queue>, Condvar)>,
-    decoded: mpsc::Receiver<(Wish, Decoded)>,
+    decoded: mpsc::Receiver<(Wish, Option<Version>, Decoded)>,
     clock: u64,
 }
 
@@ -64,8 +84,10 @@ impl Pictures {
         let (for_thread, ctx) = (queue.clone(), ctx.clone());
         let spawned = std::thread::Builder::new().name("pictures".into()).spawn(move || {
             while let Some(wish) = next_wish(&for_thread) {
+                // Taken before the file is read, so that what is written meanwhile counts as a change.
+                let version = version_of(&wish.path);
                 let picture = decode(&wish.path, if wish.thumbnail { THUMBNAIL_SIDE } else { LARGEST_SIDE });
-                if sender.send((wish, picture)).is_err() {
+                if sender.send((wish, version, picture)).is_err() {
                     return;
                 }
                 ctx.request_repaint();
@@ -96,20 +118,33 @@ impl Pictures {
         self.receive(ctx);
         self.clock += 1;
         let clock = self.clock;
-        if let Some(entry) = self.entries.get_mut(&wish) {
-            entry.last_used = clock;
-            return entry.picture.clone();
-        }
-        self.entries.insert(wish.clone(), Entry { picture: Picture::Loading, last_used: clock });
+        let known = match self.entries.get_mut(&wish) {
+            Some(entry) => {
+                entry.last_used = clock;
+                if !entry.is_outdated(&wish.path) {
+                    return entry.picture.clone();
+                }
+                // Stays on show until the file is read.
+                entry.picture.clone()
+            }
+            None => {
+                let picture = Picture::Loading;
+                let entry = Entry { picture, version: None, looked: Instant::now(), last_used: clock };
+                self.entries.insert(wish.clone(), entry);
+                Picture::Loading
+            }
+        };
         if let Ok(mut queue) = self.queue.0.lock() {
-            queue.waiting.push(wish);
+            if !queue.waiting.contains(&wish) {
+                queue.waiting.push(wish);
+            }
             if queue.waiting.len() > WAITING {
                 let oldest = queue.waiting.remove(0);
                 queue.dropped.push(oldest);
             }
         }
         self.queue.1.notify_one();
-        Picture::Loading
+        known
     }
 
     fn receive(&mut self, ctx: &egui::Context) {
@@ -118,7 +153,7 @@ impl Pictures {
                 self.entries.remove(&wish);
             }
         }
-        for (wish, decoded) in self.decoded.try_iter() {
+        for (wish, version, decoded) in self.decoded.try_iter() {
             let picture = match decoded {
                 Ok((image, size)) => {
                     let name = wish.path.display().to_string();
@@ -126,7 +161,8 @@ impl Pictures {
                 }
                 Err(message) => Picture::Failed(message),
             };
-            self.entries.insert(wish, Entry { picture, last_used: self.clock });
+            let entry = Entry { picture, version, looked: Instant::now(), last_used: self.clock };
+            self.entries.insert(wish, entry);
         }
         if self.entries.len() > KEPT {
             let mut ages: Vec<u64> = self.entries.values().map(|entry| entry.last_used).collect();
@@ -162,26 +198,22 @@ fn next_wish(queue: &(Mutex<Queue>, Condvar)) -> Option<Wish> {
     }
 }
 
+fn version_of(path: &Path) -> Option<Version> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.modified().ok()?, file.len()))
+}
+
+/// The picture as the model reads it, made smaller where a side is longer than `largest_side`, and its size in the file.
 fn decode(path: &Path, largest_side: u32) -> Decoded {
-    let fail = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(|error| fail(&error))?;
-    let (width, height) = reader.into_dimensions().map_err(|error| fail(&error))?;
-    if u64::from(width) * u64::from(height) > LARGEST_PICTURE {
-        return Err(fail(&format!("{width} × {height} pixels are too many. Make the picture smaller")));
-    }
-    let mut reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(|error| fail(&error))?;
-    reader.no_limits();
-    let picture = reader.decode().map_err(|error| fail(&error))?;
+    let picture = images::load(path).map_err(|error| error.to_string())?;
+    let (width, height) = picture.dimensions();
+    let picture = DynamicImage::ImageRgb8(picture);
     let picture = if width.max(height) > largest_side {
         picture.thumbnail(largest_side, largest_side)
     } else {
         picture
     };
-    let pixels = picture.to_rgb8();
+    let pixels = picture.into_rgb8();
     let shown = [pixels.width() as usize, pixels.height() as usize];
     Ok((ColorImage::from_rgb(shown, pixels.as_raw()), [width, height]))
 }
@@ -205,20 +237,45 @@ mod tests {
     }
 
     #[test]
-    fn wishes_are_granted_by_the_thread() {
+    fn a_photo_of_a_phone_is_upright() {
+        use image::ImageEncoder as _;
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("phone.jpg");
+        // A TIFF header and one entry, the orientation (0x0112): to be turned clockwise by a quarter.
+        let head = b"II*\0\x08\0\0\0\x01\0".as_slice();
+        let exif = [head, b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0", &[0; 4]].concat();
+        let file = std::fs::File::create(&path).expect("created");
+        let mut encoder = image::codecs::jpeg::JpegEncoder::new(file);
+        encoder.set_exif_metadata(exif).expect("a JPEG can have it");
+        image::RgbImage::new(40, 20).write_with_encoder(encoder).expect("saved");
+        let (image, size) = decode(&path, 20).expect("decoded");
+        assert_eq!(size, [20, 40]);
+        assert_eq!(image.size, [10, 20]);
+    }
+
+    /// Whether the picture comes to be as wanted within some seconds.
+    fn comes(pictures: &mut Pictures, path: &Path, wanted: impl Fn(&Picture) -> bool) -> bool {
+        let ctx = egui::Context::default();
+        (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            wanted(&pictures.get(&ctx, path))
+        })
+    }
+
+    fn has_size(wanted: [u32; 2]) -> impl Fn(&Picture) -> bool {
+        move |picture| matches!(picture, Picture::Ready { size, .. } if *size == wanted)
+    }
+
+    #[test]
+    fn wishes_are_granted_by_the_thread_and_again_when_the_file_changes() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("a.png");
+        let mut pictures = Pictures::new(&egui::Context::default());
+        assert!(comes(&mut pictures, &path, |picture| matches!(picture, Picture::Failed(_))));
         image::RgbImage::new(8, 6).save(&path).expect("saved");
-        let ctx = egui::Context::default();
-        let mut pictures = Pictures::new(&ctx);
-        for _ in 0..500 {
-            if let Picture::Ready { size, .. } = pictures.get(&ctx, &path) {
-                assert_eq!(size, [8, 6]);
-                assert!(pictures.is_settled());
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("the picture never came");
+        assert!(comes(&mut pictures, &path, has_size([8, 6])), "failures do not stay");
+        assert!(pictures.is_settled());
+        image::RgbImage::new(200, 100).save(&path).expect("saved");
+        assert!(comes(&mut pictures, &path, has_size([200, 100])), "changes are seen");
     }
 }

@@ -6,6 +6,7 @@
 
 use super::pictures::Pictures;
 use super::viewer::{SceneViewer, Selection};
+use super::widgets;
 use eframe::App as _;
 use re_log_channel::{DataSourceMessage, LogSender, LogSource, log_channel};
 use re_sdk::StoreId;
@@ -18,11 +19,13 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 pub struct RerunViewer {
     app: re_viewer::App,
     feeder: Feeder,
+    selected: Option<Selection>,
+    /// What could not be recorded last, and why, until something can.
+    failed: Option<(Selection, String)>,
     /// The recording that shows the newest selection.
     current: Option<StoreId>,
     /// Recordings of earlier scenes, closed as soon as the viewer has left them.
     stale: Vec<StoreId>,
-    failure: Option<String>,
 }
 
 impl RerunViewer {
@@ -50,20 +53,21 @@ impl RerunViewer {
         let (sender, receiver) = log_channel(LogSource::Sdk);
         app.add_log_receiver(receiver);
         let feeder = Feeder::new(&cc.egui_ctx, sender);
-        Ok(Self { app, feeder, current: None, stale: Vec::new(), failure: None })
+        Ok(Self { app, feeder, selected: None, failed: None, current: None, stale: Vec::new() })
     }
 
     fn receive(&mut self) {
-        for fed in self.feeder.fed.try_iter() {
+        for (selection, fed) in self.feeder.fed.try_iter() {
             match fed {
                 Ok(store) => {
+                    self.failed = None;
                     if self.current.as_ref() != Some(&store)
                         && let Some(before) = self.current.replace(store)
                     {
                         self.stale.push(before);
                     }
                 }
-                Err(message) => self.failure = Some(message),
+                Err(message) => self.failed = Some((selection, message)),
             }
         }
         // Closing the recording on show would bring up the welcome screen for a moment.
@@ -77,6 +81,7 @@ impl RerunViewer {
 
 impl SceneViewer for RerunViewer {
     fn select(&mut self, selection: &Selection) {
+        self.selected = Some(selection.clone());
         self.feeder.wish(selection.clone());
     }
 
@@ -86,7 +91,13 @@ impl SceneViewer for RerunViewer {
     }
 
     fn viewer_ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame, _pictures: &mut Pictures) {
-        if self.app.active_recording_id().is_none() {
+        let is_selected = |failed: &Selection| self.selected.as_ref().is_some_and(|it| it.is_same(failed));
+        if let Some((_, message)) = self.failed.as_ref().filter(|(failed, _)| is_selected(failed)) {
+            widgets::empty_state(ui, "This scene cannot be shown", message, |_| {});
+            return;
+        }
+        // After a failure the viewer still holds the scene before it, which belongs to another question.
+        if self.failed.is_some() || self.app.active_recording_id().is_none() {
             ui.centered_and_justified(|ui| ui.spinner());
             return;
         }
@@ -96,14 +107,9 @@ impl SceneViewer for RerunViewer {
         });
     }
 
-    fn take_failure(&mut self) -> Option<String> {
-        self.failure.take()
-    }
-
     fn is_settled(&self) -> bool {
-        self.feeder.is_idle()
-            && self.current.is_some()
-            && self.app.active_recording_id() == self.current.as_ref()
+        let is_shown = self.current.is_some() && self.app.active_recording_id() == self.current.as_ref();
+        self.feeder.is_idle() && (self.failed.is_some() || is_shown)
     }
 }
 
@@ -118,8 +124,8 @@ struct Wishes {
 /// The thread that turns selections into messages for the viewer.
 struct Feeder {
     wishes: Arc<(Mutex<Wishes>, Condvar)>,
-    /// The recording that now shows the selection, or why it cannot be shown.
-    fed: mpsc::Receiver<Result<StoreId, String>>,
+    /// The recording that now shows a selection, or why it cannot be shown.
+    fed: mpsc::Receiver<(Selection, Result<StoreId, String>)>,
 }
 
 impl Feeder {
@@ -131,7 +137,7 @@ impl Feeder {
             let mut recorder = SampleRecorder::default();
             while let Some(selection) = next_wish(&for_thread) {
                 let result = feed(&mut recorder, &selection, &to_viewer);
-                if sender.send(result).is_err() {
+                if sender.send((selection, result)).is_err() {
                     return;
                 }
                 if let Ok(mut wishes) = for_thread.0.lock() {

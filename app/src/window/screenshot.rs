@@ -39,7 +39,7 @@ pub fn save_png(image: &ColorImage, path: &Path) -> Result<(), String> {
     picture.save_with_format(path, image::ImageFormat::Png).map_err(|error| error.to_string())
 }
 
-/// Frames between the moment everything is loaded and the picture: time for views to lay themselves out.
+/// Between the moment everything is loaded and the picture: time for views to lay themselves out.
 const SETTLE_SECONDS: f64 = 2.5;
 /// After this long the picture is taken as things are.
 const PATIENCE_SECONDS: f64 = 120.0;

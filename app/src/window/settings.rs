@@ -51,13 +51,17 @@ impl Settings {
     }
 
     fn load_from(file: &Path) -> Self {
-        let read = match std::fs::read_to_string(file) {
+        let mut read = match std::fs::read_to_string(file) {
             Ok(text) => toml::from_str(&text).unwrap_or_else(|error| {
                 log::warn!("{}: {error}. Starting with default settings", file.display());
                 Self::default()
             }),
             Err(_) => Self::default(),
         };
+        // What earlier versions stored for a run that was named by a relative path.
+        if read.runs_folder.as_os_str().is_empty() {
+            read.runs_folder = Self::default().runs_folder;
+        }
         Self { file: Some(file.to_owned()), ..read }
     }
 
@@ -120,5 +124,8 @@ mod tests {
         assert_eq!(again.recent_data[0], Path::new("/data/7"));
         std::fs::write(&file, "theme = 3").expect("written");
         assert_eq!(Settings::load_from(&file).theme, ThemeChoice::System);
+        std::fs::write(&file, "theme = \"light\"\nruns_folder = \"\"").expect("written");
+        let read = Settings::load_from(&file);
+        assert_eq!((read.theme, read.runs_folder), (ThemeChoice::Light, PathBuf::from("runs")));
     }
 }

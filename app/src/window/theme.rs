@@ -61,7 +61,7 @@ pub struct Tokens {
     pub success: Color32,
     pub warning: Color32,
     pub danger: Color32,
-    /// Curves, in the order the runs are shown.
+    /// Curves; a run keeps its colour as long as it is drawn.
     pub series: [Color32; 6],
 }
 

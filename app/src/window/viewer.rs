@@ -64,13 +64,8 @@ pub trait SceneViewer {
     /// Called every frame, also while the window is hidden or another workspace is open.
     fn logic(&mut self, _ctx: &egui::Context, _frame: &mut eframe::Frame) {}
 
-    /// Draws into all the room there is.
+    /// Draws into all the room there is; in place of a sample that cannot be shown, why.
     fn viewer_ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame, pictures: &mut Pictures);
-
-    /// What went wrong since the last call.
-    fn take_failure(&mut self) -> Option<String> {
-        None
-    }
 
     /// The selected sample is on the screen, as far as can be told.
     fn is_settled(&self) -> bool {

@@ -5,6 +5,7 @@ use super::parse::{self, LabelledBox};
 use super::sightings::sightings;
 use super::{AnswerError, Ending, GenerationOptions, GenerationTime, Memory, generate};
 use crate::model::Qwen2_5Vl;
+use crate::processor::boxes::BoxFrames;
 use crate::processor::{Encoded, Message, PixelPatches, Processor};
 use crate::samples::{GroundedBox, prompts};
 use image::RgbImage;
@@ -72,7 +73,7 @@ pub enum Visuals<'a> {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AskOptions {
     pub prompt: Prompt,
-    /// Answers to choose from, each with its letter: `A. left`.
+    /// Answers to choose from, each with its letter: `A. left` (see [`lettered`]).
     pub choices: Vec<String>,
     /// Texts that end the answer, which is cut before them.
     pub stop: Vec<String>,
@@ -95,7 +96,7 @@ pub struct Answer {
     pub seen: Vec<GroundedBox>,
     pub token_ids: Vec<u32>,
     pub timings: Timings,
-    /// What was wrong with the answer's form, for people.
+    /// What was wrong with the answer, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
 }
@@ -296,21 +297,20 @@ impl Answerer {
         }
         let parsed = parse::parse(&text);
         problems.extend(parsed.problems);
-        let on_first_picture = |found: Vec<LabelledBox>| -> Vec<GroundedBox> {
-            let Some(image) = images.first() else { return Vec::new() };
-            let frames = image.box_frames();
-            let given = |found: LabelledBox| {
-                let inside = frames.from_model(found.bbox_2d);
-                let bbox_2d = [inside.x1, inside.y1, inside.x2, inside.y2].map(|v| v.round() as i64);
-                GroundedBox { bbox_2d, label: found.label }
-            };
-            found.into_iter().map(given).collect()
-        };
         let sightings = parsed.thought.as_deref().map(sightings).unwrap_or_default();
         let seen = sightings.into_iter().filter(|sighting| sighting.picture == 0);
+        let seen: Vec<LabelledBox> = seen.map(|sighting| sighting.found).collect();
+        let (seen, boxes) = match images.first() {
+            Some(image) => {
+                let frames = image.box_frames();
+                let seen = on_picture(frames, seen, " of the thought", &mut problems);
+                (seen, on_picture(frames, parsed.boxes, "", &mut problems))
+            }
+            None => (Vec::new(), Vec::new()),
+        };
         Answer {
-            seen: on_first_picture(seen.map(|sighting| sighting.found).collect()),
-            boxes: on_first_picture(parsed.boxes),
+            seen,
+            boxes,
             thought: parsed.thought,
             answer: parsed.answer,
             text,
@@ -319,6 +319,40 @@ impl Answerer {
             problems,
         }
     }
+}
+
+/// Boxes that the model said, in pixels of the picture as it was given, clipped to it. One that lies outside is left out
+/// and named among the problems; `of` says there what it is a box of.
+fn on_picture(
+    frames: BoxFrames,
+    found: Vec<LabelledBox>,
+    of: &str,
+    problems: &mut Vec<String>,
+) -> Vec<GroundedBox> {
+    let (width, height) = frames.resized;
+    let mut given = Vec::new();
+    for LabelledBox { number, label, bbox_2d } in found {
+        let [x1, y1, x2, y2] = bbox_2d;
+        if x2 <= 0.0 || y2 <= 0.0 || x1 >= width as f32 || y1 >= height as f32 {
+            problems.push(format!("box {number}{of} [{x1}, {y1}, {x2}, {y2}] lies outside the picture"));
+            continue;
+        }
+        let inside = frames.from_model(bbox_2d);
+        let bbox_2d = [inside.x1, inside.y1, inside.x2, inside.y2].map(|v| v.round() as i64);
+        given.push(GroundedBox { bbox_2d, label });
+    }
+    given
+}
+
+/// Options with their letters, as [`AskOptions::choices`] has them.
+///
+/// # Errors
+/// There are more options than letters.
+pub fn lettered(options: &[impl AsRef<str>]) -> Result<Vec<String>, AnswerError> {
+    if options.len() > 26 {
+        return Err(AnswerError::TooManyOptions(options.len()));
+    }
+    Ok(('A'..='Z').zip(options).map(|(letter, option)| format!("{letter}. {}", option.as_ref())).collect())
 }
 
 /// Where the first of these texts begins.
@@ -405,6 +439,32 @@ mod tests {
         assert!(whole.len() == 1 && asked.get() > 30, "{whole:?} {}", asked.get());
         assert_eq!(answers(5), None);
         assert!(asked.get() < 10, "{}", asked.get());
+    }
+
+    #[test]
+    fn a_box_outside_the_picture_is_a_problem() {
+        let frames = BoxFrames { original: (1296, 968), resized: (252, 196) };
+        let text = r#"[{"bbox_2d": null}, {"bbox_2d": [252, 0, 300, 10], "label": "door"},
+                       {"bbox_2d": [126, 98, 300, 300], "label": "bed"}]"#;
+        let mut problems = Vec::new();
+        let boxes = on_picture(frames, parse::parse(text).boxes, "", &mut problems);
+        assert_eq!(boxes, [GroundedBox { bbox_2d: [648, 484, 1296, 968], label: "bed".into() }]);
+        let seen = sightings("The sofa is at (1, 2, 3, 4). The tv is at (9, 196, 10, 200).");
+        let seen = seen.into_iter().map(|sighting| sighting.found).collect();
+        assert_eq!(on_picture(frames, seen, " of the thought", &mut problems).len(), 1);
+        let expected = [
+            "box 2 [252, 0, 300, 10] lies outside the picture",
+            "box 2 of the thought [9, 196, 10, 200] lies outside the picture",
+        ];
+        assert_eq!(problems, expected);
+    }
+
+    #[test]
+    fn every_option_gets_a_letter_or_none_does() {
+        assert_eq!(lettered(&["left", "right"]).unwrap(), ["A. left", "B. right"]);
+        assert_eq!(lettered(&["left"; 26]).unwrap()[25], "Z. left");
+        let error = lettered(&["left"; 27]).unwrap_err().to_string();
+        assert_eq!(error, "27 options: there are letters for 26");
     }
 
     #[test]

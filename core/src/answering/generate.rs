@@ -1,6 +1,6 @@
 //! Tokens out of the model: one implementation for one prompt and for many, for the terminal, the
-//! window and the browser. It is asynchronous because a browser cannot wait for its GPU; `blocking`
-//! waits for it everywhere else.
+//! window and the browser. It is asynchronous because a browser cannot wait for its GPU;
+//! `generate_blocking` waits for it everywhere else.
 
 use super::memory::Memory;
 use super::sampling::Sampler;

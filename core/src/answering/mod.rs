@@ -19,7 +19,7 @@ pub mod sightings;
 pub use agreement::{Agreement, agreement};
 #[cfg(not(target_arch = "wasm32"))]
 pub use answerer::generate_batch;
-pub use answerer::{Answer, Answerer, AskOptions, Prompt, Timings, Visuals};
+pub use answerer::{Answer, Answerer, AskOptions, Prompt, Timings, Visuals, lettered};
 #[cfg(not(target_arch = "wasm32"))]
 pub use constraint::{AnswerForm, Constraint};
 #[cfg(not(target_arch = "wasm32"))]
@@ -49,6 +49,8 @@ pub enum AnswerError {
          smaller images"
     )]
     TooLong { tokens: usize, limit: usize },
+    #[error("{0} options: there are letters for 26")]
+    TooManyOptions(usize),
     #[error("the answer cannot be held to a form: {0}")]
     Constraint(String),
 }

@@ -7,6 +7,8 @@ use serde_json::Value;
 /// A box as the model said it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelledBox {
+    /// Its place among the boxes of the text, readable or not, from 1.
+    pub number: usize,
     /// Empty when the model gave none, which is also a problem.
     pub label: String,
     /// `[x1, y1, x2, y2]` in pixels of the picture the model saw, finite, `x1 < x2` and `y1 < y2`; not
@@ -186,7 +188,7 @@ impl BoxReader {
         if label.is_empty() {
             self.problems.push(format!("box {number} has no label"));
         }
-        self.boxes.push(LabelledBox { label: label.to_owned(), bbox_2d });
+        self.boxes.push(LabelledBox { number, label: label.to_owned(), bbox_2d });
     }
 }
 

@@ -60,6 +60,11 @@ impl Sampler {
         self.temperature <= 0.0 || self.top_k == 1
     }
 
+    /// What logits are multiplied by: that of the distribution that tokens are drawn from.
+    fn scale(&self) -> f32 {
+        if self.is_greedy() { 1.0 } else { 1.0 / self.temperature }
+    }
+
     /// The next token, from one logit for each token of the vocabulary, and its log-probability where asked for.
     pub fn choose(&mut self, logits: &[f32]) -> (u32, Option<f32>) {
         let token = if self.repetition_penalty == 1.0 && !self.is_guided() {
@@ -86,7 +91,7 @@ impl Sampler {
             }
             token
         };
-        (token, self.logprobs.then(|| log_probability(logits, token)))
+        (token, self.logprobs.then(|| log_probability(logits, self.scale(), token)))
     }
 
     fn pick(&mut self, logits: &[f32]) -> u32 {
@@ -124,11 +129,12 @@ impl Sampler {
     }
 }
 
-/// `ln softmax(logits)[token]`, added up in f64.
-fn log_probability(logits: &[f32], token: u32) -> f32 {
+/// `ln softmax(scale · logits)[token]`, added up in f64.
+fn log_probability(logits: &[f32], scale: f32, token: u32) -> f32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|logit| libm::exp(f64::from(logit - largest))).sum();
-    logits.get(token as usize).map_or(f32::NAN, |logit| (f64::from(logit - largest) - libm::log(sum)) as f32)
+    let above = |logit: f32| f64::from((logit - largest) * scale);
+    let sum: f64 = logits.iter().map(|logit| libm::exp(above(*logit))).sum();
+    logits.get(token as usize).map_or(f32::NAN, |logit| (above(*logit) - libm::log(sum)) as f32)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub struct Sighting {
 /// What a text says that it sees, in its order: four whole numbers in parentheses, the first two smaller than the last.
 /// What stands before them, back to the beginning of the clause, is the label.
 pub fn sightings(text: &str) -> Vec<Sighting> {
+    let mut number = 0;
     text.match_indices('(')
         .filter_map(|(start, _)| {
             let length = text[start..].find(')')?;
@@ -29,7 +30,8 @@ pub fn sightings(text: &str) -> Vec<Sighting> {
             }
             let (label, before) = subject(&text[..start]);
             let picture = picture_behind(&text[start + length + 1..]).or(before).unwrap_or(0);
-            let found = LabelledBox { label: label.to_owned(), bbox_2d };
+            number += 1;
+            let found = LabelledBox { number, label: label.to_owned(), bbox_2d };
             Some(Sighting { found, picture, span: start..start + length + 1 })
         })
         .collect()

@@ -22,6 +22,9 @@ pub enum Event {
     /// Training goes on after this many steps.
     Resumed {
         step: u64,
+        /// As many as it is to have in the end, which a run can be given more of; 0 in older logs, which leave it out.
+        #[serde(default)]
+        total_steps: u64,
     },
     /// Optimizer step number `step` (from 1) is done.
     Step {
@@ -159,17 +162,22 @@ impl EventLog {
 pub struct EventTail {
     path: PathBuf,
     offset: u64,
+    /// The last bytes before that place. They change where the log was rewritten and is no shorter for it.
+    mark: Vec<u8>,
     line: usize,
     partial: Vec<u8>,
 }
 
+/// Longer than the time of an event, which no two have in common.
+const MARK_BYTES: usize = 256;
+
 impl EventTail {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), offset: 0, line: 0, partial: Vec::new() }
+        Self { path: path.into(), offset: 0, mark: Vec::new(), line: 0, partial: Vec::new() }
     }
 
-    /// New whole lines. A log that became shorter (the run was resumed from an earlier checkpoint, or
-    /// started anew) is read from its beginning; `restarted` then says to drop what was read before.
+    /// New whole lines. A log that was rewritten (the run was resumed from a checkpoint, or started anew) is read from its
+    /// beginning; `restarted` then says to drop what was read before. Lines that cannot be read are passed over.
     pub fn poll(&mut self) -> Result<Tail, RunError> {
         let mut tail = Tail::default();
         let mut file = match File::open(&self.path) {
@@ -178,26 +186,44 @@ impl EventTail {
             Err(error) => return Err(RunError::io(&self.path)(error)),
         };
         let length = file.metadata().map_err(RunError::io(&self.path))?.len();
-        if length < self.offset {
-            (self.offset, self.line) = (0, 0);
-            self.partial.clear();
+        if length < self.offset || !self.is_marked(&mut file).map_err(RunError::io(&self.path))? {
+            *self = Self::new(std::mem::take(&mut self.path));
             tail.restarted = true;
         }
         file.seek(SeekFrom::Start(self.offset)).map_err(RunError::io(&self.path))?;
-        let read = file.read_to_end(&mut self.partial).map_err(RunError::io(&self.path))?;
-        self.offset += read as u64;
+        let before = self.partial.len();
+        // What was read is kept, also where an error comes behind it.
+        let read = file.read_to_end(&mut self.partial);
+        let fresh = &self.partial[before..];
+        self.offset += fresh.len() as u64;
+        self.mark.extend_from_slice(&fresh[fresh.len().saturating_sub(MARK_BYTES)..]);
+        self.mark.drain(..self.mark.len().saturating_sub(MARK_BYTES));
+        read.map_err(RunError::io(&self.path))?;
         let whole = self.partial.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let rest = self.partial.split_off(whole);
         let lines = std::mem::replace(&mut self.partial, rest);
         for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             self.line += 1;
-            tail.events.push(serde_json::from_slice(line).map_err(|error| RunError::Event {
-                path: self.path.clone(),
-                line: self.line,
-                message: error.to_string(),
-            })?);
+            match serde_json::from_slice(line) {
+                Ok(event) => tail.events.push(event),
+                Err(error) => {
+                    tail.broken.get_or_insert_with(|| RunError::Event {
+                        path: self.path.clone(),
+                        line: self.line,
+                        message: error.to_string(),
+                    });
+                }
+            }
         }
         Ok(tail)
+    }
+
+    /// Whether what was read last still stands where it stood.
+    fn is_marked(&self, file: &mut File) -> std::io::Result<bool> {
+        let mut there = vec![0; self.mark.len()];
+        file.seek(SeekFrom::Start(self.offset - self.mark.len() as u64))?;
+        file.read_exact(&mut there)?;
+        Ok(there == self.mark)
     }
 }
 
@@ -207,11 +233,17 @@ pub struct Tail {
     pub events: Vec<Timed>,
     /// The log was rewritten: `events` holds it whole.
     pub restarted: bool,
+    /// The first line that could not be read.
+    pub broken: Option<RunError>,
 }
 
 /// The whole log so far; empty where there is none.
+///
+/// # Errors
+/// The log cannot be read, or one of its lines.
 pub fn read_events(path: &Path) -> Result<Vec<Timed>, RunError> {
-    Ok(EventTail::new(path).poll()?.events)
+    let Tail { events, broken, .. } = EventTail::new(path).poll()?;
+    broken.map_or(Ok(events), Err)
 }
 
 #[cfg(test)]
@@ -248,6 +280,40 @@ mod tests {
         log.file.write_all(b"\n").expect("line end");
         assert_eq!(tail.poll().expect("read").events[0].event, step(2));
         assert!(tail.poll().expect("read").events.is_empty());
+    }
+
+    #[test]
+    fn a_log_that_was_rewritten_without_getting_shorter_is_read_anew() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("events.jsonl");
+        let line = |event: Event| serde_json::to_string(&Timed { time: 1.5, event }).expect("json") + "\n";
+        let [first, second] = [step(1), step(2)].map(line);
+        std::fs::write(&path, format!("{first}{second}")).expect("written");
+        let mut tail = EventTail::new(&path);
+        assert_eq!(tail.poll().expect("read").events.len(), 2);
+        let other = second.replace("1.5", "2.5");
+        std::fs::write(&path, format!("{first}{other}")).expect("written");
+        let seen = tail.poll().expect("read");
+        assert!(seen.restarted);
+        assert_eq!(seen.events.len(), 2);
+        assert!(!tail.poll().expect("read").restarted);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_hides_no_other() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("events.jsonl");
+        let mut log = EventLog::append(&path).expect("opened");
+        log.write(step(1)).expect("written");
+        log.file.write_all(b"{\"time\":1,\"kind\":\"from tomorrow\"}\n").expect("written");
+        log.write(step(2)).expect("written");
+        let seen = EventTail::new(&path).poll().expect("read");
+        assert_eq!(
+            seen.events.iter().map(|timed| timed.event.clone()).collect::<Vec<_>>(),
+            [step(1), step(2)]
+        );
+        assert!(seen.broken.is_some_and(|error| error.to_string().contains("line 2")));
+        assert!(read_events(&path).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! RUN/config.toml         the resolved configuration
 //! RUN/events.jsonl        append-only, one [`Event`] a line
-//! RUN/process.json        who is working on it now
+//! RUN/process.json        who worked on it last; process.lock is locked while somebody does
 //! RUN/metrics.csv         every number of the events; tensorboard/ holds the same for TensorBoard
 //! RUN/checkpoints/        step_000200/: weights, optimizer state, position in the data; best/: the model that scored best
 //! RUN/model/              the finished model, in Hugging Face form; adapter/ its adapters alone, where it has them
@@ -19,7 +19,9 @@ pub use events::{Event, EventLog, EventTail, Timed, read_events};
 pub use scalars::ScalarFiles;
 
 use serde::{Deserialize, Serialize};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -28,7 +30,7 @@ pub enum RunError {
     #[error("{path}: not a run directory (no config.toml in it)")]
     NotARun { path: PathBuf },
     #[error(
-        "{path}: this run already has {steps} steps in its log. Add --resume to go on with it, or choose another --run folder"
+        "{path}: this run already has {steps} steps behind it. Add --resume to go on with it, or choose another --run folder"
     )]
     AlreadyStarted { path: PathBuf, steps: u64 },
     #[error(
@@ -50,7 +52,7 @@ impl RunError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// Nothing was logged yet.
+    /// Nothing was logged yet: it is loading, or was never begun.
     Empty,
     Running,
     Stopped,
@@ -60,11 +62,17 @@ pub enum RunStatus {
     Interrupted,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Who works on a run, for messages; whether somebody does is what the lock says.
+#[derive(Debug, Serialize, Deserialize)]
 struct ProcessRecord {
     pid: u32,
-    /// The kernel's start time of that process, so that a reused pid is not mistaken for it (Linux only).
-    started: Option<u64>,
+}
+
+/// Holds a run for this process until it is dropped, or the process ends in whatever way.
+#[derive(Debug)]
+#[must_use]
+pub struct Claim {
+    _lock: File,
 }
 
 /// A run directory on disk.
@@ -153,26 +161,54 @@ impl RunDir {
         }
     }
 
-    /// Notes that this process works on the run; fails while another one that is alive does.
-    pub fn claim(&self) -> Result<(), RunError> {
-        if let Some(pid) = self.live_process()
-            && pid != std::process::id()
-        {
-            return Err(RunError::Busy { path: self.root.clone(), pid });
+    /// Holds the run for this process; fails while another one does.
+    pub fn claim(&self) -> Result<Claim, RunError> {
+        let path = self.lock_path();
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(RunError::io(&path))?;
+        // A watcher that asks whether somebody works on the run holds the lock for an instant.
+        let mut tries_left = 50;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if tries_left > 0 => tries_left -= 1,
+                Err(TryLockError::WouldBlock) => {
+                    let pid = self.recorded_pid().unwrap_or(0);
+                    return Err(RunError::Busy { path: self.root.clone(), pid });
+                }
+                // A file system without locks: go on without the protection.
+                Err(TryLockError::Error(_)) => break,
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
-        let pid = std::process::id();
-        let record = ProcessRecord { pid, started: process_start_time(pid) };
-        let path = self.root.join("process.json");
-        let text = serde_json::to_string(&record).unwrap_or_default();
-        std::fs::write(&path, text).map_err(RunError::io(path))
+        let text = serde_json::to_string(&ProcessRecord { pid: std::process::id() }).unwrap_or_default();
+        let path = self.process_path();
+        std::fs::write(&path, text).map_err(RunError::io(path))?;
+        Ok(Claim { _lock: lock })
     }
 
-    /// The process that works on the run now, if it is alive.
-    pub fn live_process(&self) -> Option<u32> {
-        let text = std::fs::read_to_string(self.root.join("process.json")).ok()?;
-        let record: ProcessRecord = serde_json::from_str(&text).ok()?;
-        let now = process_start_time(record.pid)?;
-        record.started.is_none_or(|started| started == now).then_some(record.pid)
+    /// Whether a process works on the run now.
+    pub fn is_claimed(&self) -> bool {
+        let lock = File::open(self.lock_path());
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// The process that claimed the run last.
+    fn recorded_pid(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(self.process_path()).ok()?;
+        serde_json::from_str(&text).ok().map(|record: ProcessRecord| record.pid)
+    }
+
+    fn process_path(&self) -> PathBuf {
+        self.root.join("process.json")
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.join("process.lock")
     }
 
     /// What the run is doing, from its last events and whether its process lives.
@@ -185,24 +221,13 @@ impl RunDir {
             _ => None,
         });
         match state {
+            // Killed while it was loading.
+            None if self.process_path().exists() && !self.is_claimed() => RunStatus::Interrupted,
             None => RunStatus::Empty,
-            Some(RunStatus::Running) if self.live_process().is_none() => RunStatus::Interrupted,
+            Some(RunStatus::Running) if !self.is_claimed() => RunStatus::Interrupted,
             Some(state) => state,
         }
     }
-}
-
-/// Start time of a live process in kernel ticks; `None` when there is no such process.
-/// Where there is no `/proc` (other systems than Linux), every recorded process counts as alive.
-fn process_start_time(pid: u32) -> Option<u64> {
-    if !Path::new("/proc/self/stat").exists() {
-        return Some(0);
-    }
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command name, in parentheses, may itself hold spaces: count fields after its end.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    if state == "Z" { None } else { fields.nth(18)?.parse().ok() }
 }
 
 #[cfg(test)]
@@ -216,9 +241,13 @@ mod tests {
         assert!(RunDir::open(dir.path().join("a")).is_err(), "no config yet");
         std::fs::write(run.config_path(), "").expect("written");
         assert_eq!(RunDir::list(dir.path()).len(), 1);
-        assert_eq!(run.live_process(), None);
-        run.claim().expect("claimed");
-        assert_eq!(run.live_process(), Some(std::process::id()));
+        assert!(!run.is_claimed());
+        let claim = run.claim().expect("claimed");
+        assert!(run.is_claimed());
+        let error = run.claim().expect_err("held").to_string();
+        assert!(error.contains(&std::process::id().to_string()), "{error}");
+        drop(claim);
+        assert!(!run.is_claimed());
         run.request_stop().expect("asked");
         assert!(run.stop_requested());
         run.clear_stop().expect("cleared");
@@ -230,11 +259,11 @@ mod tests {
     fn a_killed_run_is_interrupted_not_running() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let run = RunDir::create(dir.path()).expect("created");
-        let events = [Timed { time: 0.0, event: Event::Resumed { step: 3 } }];
-        // A pid beyond the kernel's largest.
-        std::fs::write(run.root().join("process.json"), r#"{"pid":4194999,"started":1}"#).expect("written");
-        assert_eq!(run.status(&events), RunStatus::Interrupted);
-        run.claim().expect("a dead process does not hold the run");
-        assert_eq!(run.status(&events), RunStatus::Running);
+        let events = [Timed { time: 0.0, event: Event::Resumed { step: 3, total_steps: 6 } }];
+        assert_eq!(run.status(&[]), RunStatus::Empty);
+        let claim = run.claim().expect("claimed");
+        assert_eq!((run.status(&[]), run.status(&events)), (RunStatus::Empty, RunStatus::Running));
+        drop(claim);
+        assert_eq!((run.status(&[]), run.status(&events)), (RunStatus::Interrupted, RunStatus::Interrupted));
     }
 }

@@ -80,10 +80,31 @@ pub fn newest(checkpoints: &Path) -> (Option<(u64, PathBuf)>, Vec<TrainError>) {
     for (step, path) in list(checkpoints) {
         match verify(&path) {
             Ok(()) => return (Some((step, path)), damaged),
-            Err(message) => damaged.push(TrainError::Checkpoint { path, message }),
+            Err(message) => damaged.push(TrainError::Checkpoint {
+                path,
+                message: format!("{message}. The checkpoint before it is used where there is one"),
+            }),
         }
     }
     (None, damaged)
+}
+
+/// The step of the newest checkpoint, whole or not.
+pub fn newest_step(checkpoints: &Path) -> Option<u64> {
+    list(checkpoints).first().map(|(step, _)| *step)
+}
+
+/// Removes what a killed process left of checkpoints that it did not finish, whose steps may never be written again. For
+/// who holds the run.
+pub fn clear_unfinished(checkpoints: &Path) {
+    for entry in std::fs::read_dir(checkpoints).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|ending| ending == "partial")
+            && let Err(error) = std::fs::remove_dir_all(&path)
+        {
+            log::warn!("{}: cannot remove this unfinished checkpoint: {error}", path.display());
+        }
+    }
 }
 
 fn verify(path: &Path) -> Result<(), String> {
@@ -126,6 +147,16 @@ mod tests {
         assert_eq!(newest(dir.path()).0.map(|found| found.0), Some(1));
         save(dir.path(), 3, 2, write("three again")).expect("written over the damaged one");
         assert_eq!(newest(dir.path()).0.map(|found| found.0), Some(3));
+    }
+
+    #[test]
+    fn unfinished_checkpoints_are_cleared_away() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        save(dir.path(), 3, 2, write("three")).expect("saved");
+        std::fs::create_dir(dir.path().join("step_000004.partial")).expect("made");
+        clear_unfinished(dir.path());
+        assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 1);
+        assert_eq!(newest_step(dir.path()), Some(3));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum TrainError {
     Data(String),
     #[error("{path}: {source}. Check that it exists, may be written and that the disk is not full")]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("{path}: {message}. The checkpoint before it is used where there is one")]
+    #[error("{path}: {message}")]
     Checkpoint { path: PathBuf, message: String },
     #[error(
         "step {step}: the {what} is {value}. The last good checkpoint is untouched; the questions of the \
@@ -72,4 +72,15 @@ impl TrainError {
         let path = path.into();
         move |source| Self::Io { path, source }
     }
+}
+
+/// What `work` returns, or what it said as it panicked: Burn has no other way to tell that a device is lost or has no memory
+/// left. Only some of its calls return errors, and not where memory runs out. Bugs are caught with that, and told in their
+/// words.
+pub(crate) fn unless_it_panics<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    // What was half done is not used again: a run goes on from its checkpoint.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|said| {
+        let text = said.downcast_ref::<String>().map(String::as_str).or(said.downcast_ref::<&str>().copied());
+        text.unwrap_or("it did not say why").replace('\n', " ")
+    })
 }

@@ -73,7 +73,8 @@ pub fn clip_gradients<M: Module>(module: &M, gradients: &mut GradientsParams, ma
     impl ModuleVisitor for SquaredNorm<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                self.parts.push(gradient.square().sum());
+                // Row by row: the CPU adds up large tensors as a whole in an order that depends on which thread is free.
+                self.parts.push(gradient.square().sum_dim(D - 1).sum());
             }
         }
     }

@@ -8,8 +8,9 @@ pub struct Pace {
     total: u64,
     /// Exponential mean of a step's seconds, evaluations apart.
     step_s: Option<f64>,
-    samples: f64,
-    tokens: f64,
+    /// The same of its samples and tokens.
+    samples: Option<f64>,
+    tokens: Option<f64>,
     evaluate_every: u64,
     evaluation_s: Option<f64>,
     last: Instant,
@@ -20,8 +21,8 @@ impl Pace {
         Self {
             total,
             step_s: None,
-            samples: 0.0,
-            tokens: 0.0,
+            samples: None,
+            tokens: None,
             evaluate_every: if evaluates { evaluate_every } else { 0 },
             evaluation_s: None,
             last: Instant::now(),
@@ -33,7 +34,8 @@ impl Pace {
         self.last = Instant::now();
         let mix = |old: Option<f64>, new: f64| old.map_or(new, |old| 0.95 * old + 0.05 * new);
         self.step_s = Some(mix(self.step_s, seconds));
-        (self.samples, self.tokens) = (samples as f64, tokens as f64);
+        self.samples = Some(mix(self.samples, samples as f64));
+        self.tokens = Some(mix(self.tokens, tokens as f64));
     }
 
     pub fn evaluation_took(&mut self, duration: Duration) {
@@ -42,11 +44,15 @@ impl Pace {
     }
 
     pub fn samples_per_s(&self) -> f64 {
-        self.step_s.map_or(0.0, |seconds| self.samples / seconds.max(1e-9))
+        self.rate(self.samples)
     }
 
     pub fn tokens_per_s(&self) -> f64 {
-        self.step_s.map_or(0.0, |seconds| self.tokens / seconds.max(1e-9))
+        self.rate(self.tokens)
+    }
+
+    fn rate(&self, of_a_step: Option<f64>) -> f64 {
+        of_a_step.zip(self.step_s).map_or(0.0, |(count, seconds)| count / seconds.max(1e-9))
     }
 
     /// After a step, and before the evaluation that may follow it.

@@ -48,7 +48,7 @@ impl Shards {
         };
         let place = |(at, device): (usize, &Device)| {
             let pool = match (is_cpu(device), at) {
-                (true, _) if sharing > 1 => Some(pool((cores / sharing).max(1))?),
+                (true, at) if sharing > 1 || at > 0 => Some(pool((cores / sharing).max(1))?),
                 (_, 0) => None,
                 (..) => Some(pool(1)?),
             };

@@ -53,7 +53,7 @@ impl Trainer {
                 sums.add(&part.device, &self.model, part.of_model);
             }
         }
-        // The optimizer writes into weights that nobody else holds.
+        // Before the optimizer makes new weights beside the old ones.
         drop(copies);
         if !self.update(&mut done, sums.total(&self.model)) {
             let all = work.iter().flatten().map(|sample| &sample.encoded);

@@ -22,7 +22,7 @@ pub struct ModelArgs {
     /// How the weights are stored; bf16 as published
     #[arg(long, value_enum, default_value = "bf16")]
     weights: Stored,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:N; can be repeated
+    /// auto | cpu | wgpu | vulkan | cuda[:n] | remote:HOST:PORT[/n]; can be repeated
     #[arg(long = "device", value_name = "D", default_values = ["cpu"])]
     devices: Vec<String>,
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=32768))]

@@ -22,7 +22,7 @@ pub struct TrainArgs {
     /// without --lora-rank some 65 GB of memory
     #[arg(long = "shape", value_enum, default_values = ["tiny", "mid"])]
     shapes: Vec<Shape>,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:N; can be repeated
+    /// auto | cpu | wgpu | vulkan | cuda[:n] | remote:HOST:PORT[/n]; can be repeated
     #[arg(long = "device", value_name = "D", default_values = ["cpu"])]
     devices: Vec<String>,
     /// Samples of the supervised step, prompts of the reinforced one: 16 for tiny, 4 for mid, 1 for full

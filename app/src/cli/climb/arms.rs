@@ -42,7 +42,8 @@ impl Arm {
 
 /// What a step of the reasoning stage costs, in tokens of supervised training. Its tokens are written (one pass), read by
 /// the reference where there is one (one) and learned from (three, as every token of supervised training), those of a prompt
-/// once for its group. `thoughts`: prompts and answers as its own are.
+/// once for its group. Completions that will be dropped count too, so that this is the most that a step can cost. `thoughts`:
+/// prompts and answers as its own are.
 fn reinforced_step(config: &TrainConfig, thoughts: &StageSize) -> f64 {
     let reinforcement = &config.reinforcement;
     let prompt = thoughts.mean_tokens - thoughts.mean_answer_tokens;
@@ -251,7 +252,8 @@ pub fn run(
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let bench = Bench { args, scale, data, model, stop };
-    let examiner = Examiner::new(data, scale.test_questions, &args.device, stop)?;
+    let reasoning = bench.config(Stage::Reasoning, model)?.reinforcement;
+    let examiner = Examiner::new(data, scale.test_questions, reasoning.max_new_tokens, &args.device, stop)?;
     let costs = bench.costs()?;
     let of = |stage: Stage| -> anyhow::Result<f64> {
         Ok(bench.config(stage, model)?.steps as f64 * costs.step(stage))
@@ -346,7 +348,7 @@ impl Bench<'_> {
     fn costs(&self) -> anyhow::Result<Costs> {
         let measured = |stage: Stage, set: &[&str]| -> anyhow::Result<(TrainConfig, StageSize)> {
             let mut config = self.config(stage, self.model)?;
-            set.iter().try_for_each(|field| config.set(field))?;
+            config.set_all(set.iter().copied())?;
             let size = StageSize::measure(&config)?;
             Ok((config, size))
         };

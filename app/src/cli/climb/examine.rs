@@ -1,5 +1,6 @@
 //! What a model knows after a stage: boxes, and the spatial questions in the way that the stage answers them.
 
+use super::same_place;
 use crate::cli::progress::bar;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -14,15 +15,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Longest thought of an examination, in tokens of the tiny model.
-const THOUGHT_TOKENS: usize = 448;
-
 /// The questions that every stage of a climb is examined with.
 pub struct Examiner<'a> {
     data: PathBuf,
     dataset: Dataset,
     processor: Processor,
     questions: [usize; 2],
+    /// Longest thought, in tokens.
+    thought_tokens: usize,
     device: Device,
     stop: &'a AtomicBool,
 }
@@ -42,6 +42,7 @@ pub struct Examined {
 struct Kept {
     data: PathBuf,
     questions: [usize; 2],
+    thought_tokens: usize,
     thinking: bool,
     /// With the answers, which the scores alone leave out.
     localization: (Evaluation, Vec<HeldOutAnswer>),
@@ -69,6 +70,7 @@ impl<'a> Examiner<'a> {
     pub fn new(
         data: &Path,
         questions: [usize; 2],
+        thought_tokens: usize,
         device: &str,
         stop: &'a AtomicBool,
     ) -> anyhow::Result<Self> {
@@ -77,6 +79,7 @@ impl<'a> Examiner<'a> {
             dataset: Dataset::open(data)?,
             processor: bundled::processor()?,
             questions,
+            thought_tokens,
             device: device::open_all(device)?.swap_remove(0),
             stop,
         })
@@ -87,7 +90,11 @@ impl<'a> Examiner<'a> {
     pub fn examine_run(&self, name: &str, run: &RunDir, stage: Stage) -> anyhow::Result<Examined> {
         let path = run.root().join("examined.json");
         let kept = Kept::read(&path, &run.model_dir().join("model.safetensors"));
-        if let Some(kept) = kept.filter(|kept| kept.data == self.data && kept.questions == self.questions) {
+        let same = |kept: &Kept| {
+            let asked = (kept.questions, kept.thought_tokens) == (self.questions, self.thought_tokens);
+            asked && same_place(&self.data, &kept.data, 1)
+        };
+        if let Some(kept) = kept.filter(same) {
             let [localization, spatial] =
                 [kept.localization, kept.spatial].map(|(found, answers)| Evaluation { answers, ..found });
             return Ok(Examined { stage: name.to_owned(), localization, spatial, thinking: kept.thinking });
@@ -97,6 +104,7 @@ impl<'a> Examiner<'a> {
         let kept = Kept {
             data: self.data.clone(),
             questions: self.questions,
+            thought_tokens: self.thought_tokens,
             thinking: found.thinking,
             localization: keep(&found.localization),
             spatial: keep(&found.spatial),
@@ -109,7 +117,8 @@ impl<'a> Examiner<'a> {
     pub fn examine(&self, name: &str, model: &str, stage: Stage) -> anyhow::Result<Examined> {
         let model = bundled::open_model(model, 0, &self.device)?;
         let thinking = matches!(stage, Stage::ColdStart | Stage::Reasoning);
-        let task = if thinking { Task::Thinking { max_new_tokens: THOUGHT_TOKENS } } else { Task::Direct };
+        let task =
+            if thinking { Task::Thinking { max_new_tokens: self.thought_tokens } } else { Task::Direct };
         let ask = |task: Task, count: usize| -> anyhow::Result<Evaluation> {
             let evaluator = self.evaluator(task, count)?;
             let progress = bar(&format!("after {name}"), evaluator.len() as u64);

@@ -153,7 +153,8 @@ pub fn run(args: ClimbArgs) -> anyhow::Result<()> {
     if !args.arms.is_empty() {
         return arms::run(&args, &scale, &data, &model, &stop);
     }
-    let examiner = Examiner::new(&data, scale.test_questions, &args.device, &stop)?;
+    let reasoning = stage_config(&args, &scale, Stage::Reasoning, &data, &model)?.reinforcement;
+    let examiner = Examiner::new(&data, scale.test_questions, reasoning.max_new_tokens, &args.device, &stop)?;
     let mut examined = vec![examiner.examine("foundation", &model, Stage::Perception)?];
     for stage in LADDER {
         let config = stage_config(&args, &scale, stage, &data, &model)?;
@@ -187,7 +188,6 @@ fn stage_config(
     let own = scale.steps.iter().find(|(named, _)| *named == stage);
     let steps = own.map_or(config.steps, |(_, steps)| *steps);
     config.steps = ((steps as f64 * args.scale).round() as u64).max(1);
-    config.evaluate_every = config.steps.div_ceil(if args.quick { 3 } else { 10 });
     if args.quick {
         config.evaluate_samples = 48;
         // Looking things up takes some thousand batches of texts.
@@ -199,10 +199,10 @@ fn stage_config(
             config.learning_rate = 3e-5;
         }
     }
-    for assignment in &args.set {
-        if let Some(own) = assignment.strip_prefix(stage.name()).and_then(|rest| rest.strip_prefix('.')) {
-            config.set(own)?;
-        }
+    let own = args.set.iter().filter_map(|set| set.strip_prefix(stage.name())?.strip_prefix('.'));
+    config.set_all(own.clone())?;
+    if !own.into_iter().any(|set| set.split('=').next().is_some_and(|name| name.trim() == "evaluate_every")) {
+        config.evaluate_every = config.steps.div_ceil(if args.quick { 3 } else { 10 });
     }
     Ok(config)
 }
@@ -284,7 +284,7 @@ fn climb_stage(config: TrainConfig, args: &ClimbArgs, stop: &AtomicBool) -> anyh
 
 /// Whether a path of now is what another was when a climb was begun: the same folder, or where that is no more one whose path
 /// ends in the same `names`.
-fn same_place(now: &Path, then: &Path, names: usize) -> bool {
+pub(in crate::cli) fn same_place(now: &Path, then: &Path, names: usize) -> bool {
     let end = |path: &Path| path.iter().rev().take(names).map(ToOwned::to_owned).collect::<Vec<_>>();
     match (now.canonicalize(), then.canonicalize()) {
         (Ok(now), Ok(then)) => now == then,

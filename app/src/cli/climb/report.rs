@@ -229,8 +229,10 @@ mod tests {
         let reinforced = |best: f64, mean: f64, zero: f64| {
             step(&[("accuracy", mean), ("best_of_group", best), ("zero_spread_groups", zero)])
         };
-        let mut events =
-            vec![Timed { time: 0.0, event: Event::Resumed { step: 0 } }, step(&[("accuracy", 1.0)])];
+        let mut events = vec![
+            Timed { time: 0.0, event: Event::Resumed { step: 0, total_steps: 6 } },
+            step(&[("accuracy", 1.0)]),
+        ];
         assert_eq!(Headroom::of(&events), None);
         events.extend([reinforced(0.75, 0.25, 0.5), reinforced(0.5, 0.25, 0.25)]);
         let found = Headroom::of(&events).unwrap();

@@ -34,14 +34,19 @@ pub enum Progress {
     Text(String),
     /// Everything so far, stopped or not.
     Done(Box<Answer>),
+    /// Stopped before anything was said.
+    Stopped,
     Failed(String),
 }
 
 /// Answers questions; tests put a script in its place.
 pub trait Engine: Send {
-    /// Reports through `report` as it goes, and ends with [`Progress::Done`] or [`Progress::Failed`].
-    /// Returns soon after `stop` is set, with what there is.
+    /// Reports through `report` as it goes, and ends with [`Progress::Done`], [`Progress::Stopped`] or
+    /// [`Progress::Failed`]. Returns soon after `stop` is set, with what there is.
     fn answer(&mut self, question: &Question, stop: &AtomicBool, report: &mut dyn FnMut(Progress));
+
+    /// Gives up what is kept from question to question: answering broke off, and it may be damaged.
+    fn forget(&mut self) {}
 }
 
 /// The engine's thread, seen from the window.
@@ -66,13 +71,25 @@ impl EngineThread {
         let ctx = ctx.clone();
         let answer_all = move || {
             while let Ok(Asked { number, question, stop }) = waiting.recv() {
-                engine.answer(&question, &stop, &mut |said| {
+                let mut report = |said: Progress| {
                     // Without a window nobody listens; the model stops at the next token.
                     if sender.send((number, said)).is_err() {
                         stop.store(true, Ordering::Relaxed);
                     }
                     ctx.request_repaint();
-                });
+                };
+                if stop.load(Ordering::Relaxed) {
+                    report(Progress::Stopped);
+                    continue;
+                }
+                if let Err(said) = unless_it_panics(|| engine.answer(&question, &stop, &mut report)) {
+                    // Freeing what lies on a lost device may fail again, of which nothing new is learned.
+                    let _ = unless_it_panics(|| engine.forget());
+                    report(Progress::Failed(format!(
+                        "The model broke off: {said}. Close other programs that use this device or choose another one, \
+                         and ask again"
+                    )));
+                }
             }
         };
         if let Err(error) = std::thread::Builder::new().name("model".into()).spawn(answer_all) {
@@ -91,6 +108,11 @@ impl EngineThread {
     /// Ends the answer under way with what there is.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the newest question was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Ends the answer under way; nothing more is heard of it.
@@ -120,6 +142,16 @@ impl Drop for EngineThread {
     }
 }
 
+/// What `work` returns, or what it said as it panicked: Burn has no other way to tell that a device is lost or has no memory
+/// left.
+fn unless_it_panics<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    // What was half done is not used again: the engine forgets it.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|said| {
+        let text = said.downcast_ref::<String>().map(String::as_str).or(said.downcast_ref::<&str>().copied());
+        text.unwrap_or("it did not say why").replace('\n', " ")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,9 +170,24 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_abandoned_answer_is_not_taken_for_the_next() {
-        let question = |text: &str| Question {
+    /// Panics, as Burn does when a device is lost, until it has forgotten what it kept.
+    struct Lost {
+        device: bool,
+    }
+
+    impl Engine for Lost {
+        fn answer(&mut self, question: &Question, _stop: &AtomicBool, report: &mut dyn FnMut(Progress)) {
+            assert!(!self.device, "the device is lost");
+            report(Progress::Failed(question.text.clone()));
+        }
+
+        fn forget(&mut self) {
+            self.device = false;
+        }
+    }
+
+    fn question(text: &str) -> Question {
+        Question {
             model: String::new(),
             device: "cpu".into(),
             image: PathBuf::from("a.png"),
@@ -149,18 +196,45 @@ mod tests {
             choices: Vec::new(),
             constrain: false,
             max_new_tokens: 1,
-        };
-        let mut thread = EngineThread::new(&egui::Context::default(), Box::new(Echo));
-        assert!(thread.ask(question("endless")));
-        assert!(thread.ask(question("second")));
-        let mut heard = Vec::new();
-        while heard.last() != Some(&Progress::Failed("done".into())) {
+        }
+    }
+
+    fn next(thread: &EngineThread) -> Progress {
+        loop {
             match thread.next_progress() {
-                Some(progress) => heard.push(progress),
+                Some(progress) => return progress,
                 None => std::thread::sleep(Duration::from_millis(1)),
             }
         }
-        assert_eq!(heard[0], Progress::Text("second".into()));
-        assert_eq!(heard.len(), 2);
+    }
+
+    #[test]
+    fn an_abandoned_answer_is_not_taken_for_the_next() {
+        let mut thread = EngineThread::new(&egui::Context::default(), Box::new(Echo));
+        assert!(thread.ask(question("endless")));
+        assert!(thread.ask(question("second")));
+        assert_eq!(next(&thread), Progress::Text("second".into()));
+        assert_eq!(next(&thread), Progress::Failed("done".into()));
+    }
+
+    #[test]
+    fn a_panic_is_told_and_the_next_question_is_answered() {
+        let mut thread = EngineThread::new(&egui::Context::default(), Box::new(Lost { device: true }));
+        assert!(thread.ask(question("first")));
+        let Progress::Failed(message) = next(&thread) else { panic!("it was to fail") };
+        assert!(message.contains("the device is lost"), "{message}");
+        assert!(thread.ask(question("second")));
+        assert_eq!(next(&thread), Progress::Failed("second".into()));
+    }
+
+    #[test]
+    fn a_question_can_be_stopped() {
+        let mut thread = EngineThread::new(&egui::Context::default(), Box::new(Echo));
+        assert!(thread.ask(question("endless")));
+        assert!(!thread.is_stopping());
+        assert_eq!(next(&thread), Progress::Text("endless".into()));
+        thread.stop();
+        assert!(thread.is_stopping());
+        assert_eq!(next(&thread), Progress::Failed("done".into()));
     }
 }

@@ -34,8 +34,15 @@ pub struct AskWorkspace {
 
 enum State {
     Idle,
-    Working { activity: String, text: String },
-    Answered(Box<Answer>),
+    Working {
+        activity: String,
+        text: String,
+    },
+    Answered {
+        answer: Box<Answer>,
+        /// The user ended it, so there might have been more.
+        stopped: bool,
+    },
 }
 
 impl AskWorkspace {
@@ -72,14 +79,25 @@ impl AskWorkspace {
         question.clone_into(&mut self.question);
     }
 
+    /// Opens what was typed into the picture field, unless it is the picture on show.
+    fn open_typed(&mut self) {
+        let typed = self.image_path.trim();
+        let is_open = self.image.as_ref().is_some_and(|image| image.display().to_string().trim() == typed);
+        if !typed.is_empty() && !is_open {
+            let path = PathBuf::from(typed);
+            self.open(&path);
+        }
+    }
+
     /// Starts answering, if there is a picture and a question and no answer under way.
     pub fn ask(&mut self, shared: &mut Shared) {
-        let Some(image) = self.image.clone() else {
-            return;
-        };
         if self.is_working() || self.question.trim().is_empty() {
             return;
         }
+        self.open_typed();
+        let Some(image) = self.image.clone() else {
+            return;
+        };
         shared.settings.save();
         let asked = self.engine.ask(Question {
             model: shared.settings.model.trim().to_owned(),
@@ -136,7 +154,10 @@ impl AskWorkspace {
                     *activity = "Writing…".to_owned();
                     text.push_str(&more);
                 }
-                Some(Progress::Done(answer)) => self.state = State::Answered(answer),
+                Some(Progress::Done(answer)) => {
+                    self.state = State::Answered { answer, stopped: self.engine.is_stopping() };
+                }
+                Some(Progress::Stopped) => self.state = State::Idle,
                 Some(Progress::Failed(message)) => {
                     self.failure = Some(message);
                     self.state = State::Idle;
@@ -188,12 +209,10 @@ impl AskWorkspace {
         ui.horizontal(|ui| {
             let hint = "Drop a picture, or its path";
             let (field, browse) = widgets::text_field_with_button(ui, &mut self.image_path, hint, "Browse…");
-            if field.lost_focus()
-                && ui.input(|input| input.key_pressed(Key::Enter))
-                && !self.image_path.trim().is_empty()
-            {
-                let path = PathBuf::from(self.image_path.trim());
-                self.open(&path);
+            // Who only leaves the field does not mean to give up the answer under way.
+            let entered = ui.input(|input| input.key_pressed(Key::Enter));
+            if field.lost_focus() && (entered || !self.is_working()) {
+                self.open_typed();
             }
             if browse {
                 self.picture_picker.picture(ui.ctx());
@@ -232,21 +251,23 @@ impl AskWorkspace {
         });
         ui.add_space(theme::GAP_TINY);
         ui.horizontal(|ui| {
-            let ready = self.image.is_some() && !self.question.trim().is_empty() && !self.is_working();
+            let has_picture = self.image.is_some() || !self.image_path.trim().is_empty();
+            let ready = has_picture && !self.question.trim().is_empty() && !self.is_working();
             let clicked =
                 widgets::primary_button(ui, ready, "Ask the model").on_hover_text("Ctrl+Enter").clicked();
             if clicked || shortcut {
                 self.ask(shared);
             }
-            if self.is_working() && ui.button("Stop").clicked() {
+            let stopping = self.engine.is_stopping();
+            if self.is_working() && ui.add_enabled(!stopping, egui::Button::new("Stop")).clicked() {
                 self.engine.stop();
             }
             match &self.state {
                 State::Working { activity, .. } => {
                     ui.spinner();
-                    widgets::subdued(ui, activity.as_str());
+                    widgets::subdued(ui, if stopping { "Stopping…" } else { activity.as_str() });
                 }
-                State::Idle if self.image.is_none() => {
+                State::Idle if !has_picture => {
                     widgets::subdued(ui, "Choose a picture first.");
                 }
                 _ => {}
@@ -268,7 +289,7 @@ impl AskWorkspace {
                     });
                 }
             }
-            State::Answered(answer) => {
+            State::Answered { answer, stopped } => {
                 ui.add_space(theme::GAP);
                 if let Some(thought) = &answer.thought {
                     widgets::section_title(ui, "Thought");
@@ -277,15 +298,16 @@ impl AskWorkspace {
                         ui.label(RichText::new(thought.trim()).color(tokens.text_subdued));
                     });
                 }
-                widgets::section_title(ui, "Answer");
+                widgets::section_title(ui, if *stopped { "Answer (stopped)" } else { "Answer" });
                 theme::card_frame(tokens).show(ui, |ui| {
                     ui.set_width(ui.available_width());
                     if answer.boxes.is_empty() {
-                        let text = answer.answer.trim();
-                        ui.label(
-                            RichText::new(if text.is_empty() { "The model said nothing." } else { text })
-                                .monospace(),
-                        );
+                        let text = match answer.answer.trim() {
+                            "" if *stopped => "It was stopped before it came to its answer.",
+                            "" => "The model said nothing.",
+                            text => text,
+                        };
+                        ui.label(RichText::new(text).monospace());
                     } else {
                         boxes_table(ui, &answer.boxes);
                         ui.collapsing("As written by the model", |ui| {
@@ -314,7 +336,7 @@ impl AskWorkspace {
         };
         let picture = shared.pictures.get(ui.ctx(), image);
         let boxes: &[GroundedBox] = match &self.state {
-            State::Answered(answer) => answer.boxes_to_show(),
+            State::Answered { answer, .. } => answer.boxes_to_show(),
             _ => &[],
         };
         let room = ui.available_size() - vec2(0.0, 22.0);

@@ -30,6 +30,10 @@ impl Engine for ModelEngine {
         };
         report(end);
     }
+
+    fn forget(&mut self) {
+        self.loaded = None;
+    }
 }
 
 impl ModelEngine {
@@ -39,8 +43,12 @@ impl ModelEngine {
         stop: &AtomicBool,
         report: &mut dyn FnMut(Progress),
     ) -> anyhow::Result<Progress> {
+        let is_stopped = || stop.load(Ordering::Relaxed);
         // What costs nothing is checked before the model is read.
         let picture = images::load(&question.image)?;
+        if is_stopped() {
+            return Ok(Progress::Stopped);
+        }
         let model = if question.model.is_empty() { BUNDLED } else { &question.model };
         let known =
             self.loaded.take().filter(|known| known.model == model && known.device == question.device);
@@ -58,6 +66,9 @@ impl ModelEngine {
             }
         };
         let answerer = &self.loaded.insert(loaded).answerer;
+        if is_stopped() {
+            return Ok(Progress::Stopped);
+        }
         report(Progress::Reading);
         let (prompt, choices) = (question.prompt, question.choices.clone());
         let constraint = question.constrain.then(|| answerer.constraint(prompt, &choices)).transpose()?;
@@ -67,8 +78,12 @@ impl ModelEngine {
             ..GenerationOptions::default()
         };
         let options = AskOptions { prompt, choices, generation, ..AskOptions::default() };
+        // Following the tokenizer to hold an answer to a form takes a while.
+        if is_stopped() {
+            return Ok(Progress::Stopped);
+        }
         let mut answer = answerer.ask(Visuals::Images(&[picture]), &question.text, &options, |text| {
-            if stop.load(Ordering::Relaxed) {
+            if is_stopped() {
                 return ControlFlow::Break(());
             }
             report(Progress::Text(text.to_owned()));

@@ -393,7 +393,8 @@ fn plain(value: f64) -> String {
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
 }
 
-/// All data of these runs, one row a step or evaluation, raw and smoothed.
+/// Loss and held-out numbers of these runs, one row a step or evaluation, the loss raw and smoothed. A run's own
+/// `metrics.csv` holds its other measures too.
 pub fn csv(runs: &[&RunView], smoothing: f64) -> String {
     use std::fmt::Write;
     let mut text = String::from("run,step,loss,loss_smoothed,learning_rate,held_out,held_out_share\n");

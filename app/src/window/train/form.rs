@@ -9,11 +9,14 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Where a started process writes what it would say in a terminal.
 const CONSOLE_LOG: &str = "console.log";
 /// Of that log, what is shown of a process that failed.
 const CONSOLE_TAIL: u64 = 2000;
+/// How often the folders that the form names are looked at again.
+const INTERVAL: Duration = Duration::from_secs(1);
 const STAGES: [&str; 5] = ["perception", "understanding", "cold-start", "reasoning", "foundation"];
 const PRESETS: [&str; 2] = ["corrected", "paper"];
 
@@ -29,6 +32,9 @@ pub struct RunForm {
     pub steps: String,
     /// Empty for the next free name.
     pub name: String,
+    /// The data set opened last was put into its field, or there was something else in it.
+    prefilled: bool,
+    on_disk: Option<OnDisk>,
     data_picker: Picker,
     model_picker: Picker,
 }
@@ -43,6 +49,8 @@ impl Default for RunForm {
             device: "auto".to_owned(),
             steps: String::new(),
             name: String::new(),
+            prefilled: false,
+            on_disk: None,
             data_picker: Picker::default(),
             model_picker: Picker::default(),
         }
@@ -58,10 +66,13 @@ impl RunForm {
         if let Some(path) = self.model_picker.poll() {
             self.model = path.display().to_string();
         }
-        if self.data.is_empty()
+        if !self.prefilled
             && let Some(recent) = shared.settings.recent_data.first()
         {
-            self.data = recent.display().to_string();
+            self.prefilled = true;
+            if self.data.is_empty() {
+                self.data = recent.display().to_string();
+            }
         }
         widgets::form_row(ui, "Stage", |ui| choice(ui, "stage", &mut self.stage, &STAGES));
         widgets::form_row(ui, "Data set", |ui| {
@@ -83,12 +94,15 @@ impl RunForm {
         widgets::form_row(ui, "Preset", |ui| choice(ui, "preset", &mut self.preset, &PRESETS));
         widgets::form_row(ui, "Device", |ui| device_choice(ui, "train device", &mut self.device));
         widgets::form_row(ui, "Steps", |ui| widgets::text_field(ui, &mut self.steps, "As the preset says"));
-        let free = free_name(&shared.settings.runs_folder, &self.stage);
-        widgets::form_row(ui, "Run name", |ui| widgets::text_field(ui, &mut self.name, &free));
+        let runs = &shared.settings.runs_folder;
+        let known = self.on_disk.take().filter(|known| known.is_of(self, runs));
+        let on_disk = known.unwrap_or_else(|| OnDisk::look(self, runs));
+        let free = on_disk.free_name.as_str();
+        widgets::form_row(ui, "Run name", |ui| widgets::text_field(ui, &mut self.name, free));
 
-        let name = if self.name.trim().is_empty() { free } else { self.name.trim().to_owned() };
-        let run = self.new_run(&shared.settings.runs_folder.join(name));
-        let problem = self.problem();
+        let name = if self.name.trim().is_empty() { free } else { self.name.trim() };
+        let run = self.new_run(&runs.join(name));
+        let problem = self.problem(&on_disk);
         let mut started = None;
         ui.horizontal(|ui| {
             if widgets::primary_button(ui, problem.is_none(), "Start run").clicked() {
@@ -101,18 +115,20 @@ impl RunForm {
         if let Some(problem) = problem {
             widgets::subdued(ui, problem);
         }
+        // A run that starts takes the free name.
+        self.on_disk = started.is_none().then_some(on_disk);
         started
     }
 
     /// Why the run cannot start yet.
-    fn problem(&self) -> Option<&'static str> {
+    fn problem(&self, on_disk: &OnDisk) -> Option<&'static str> {
         if self.data.trim().is_empty() {
             return Some("Choose a data set to train on.");
         }
-        if !Path::new(self.data.trim()).is_dir() {
+        if !on_disk.has_data {
             return Some("The data set folder does not exist.");
         }
-        if !self.model.trim().is_empty() && !Path::new(self.model.trim()).is_dir() {
+        if !self.model.trim().is_empty() && !on_disk.has_model {
             return Some("The model folder does not exist.");
         }
         if !self.steps.trim().is_empty() && !self.steps.trim().parse::<u64>().is_ok_and(|steps| steps > 0) {
@@ -150,6 +166,41 @@ fn choice(ui: &mut Ui, id: &str, chosen: &mut String, names: &[&str]) -> egui::R
             }
         })
         .response
+}
+
+/// What the disk says about the form. It is not asked in every frame: the folders may lie on another machine.
+struct OnDisk {
+    looked: Instant,
+    /// The entries that were looked for.
+    runs: PathBuf,
+    stage: String,
+    data: String,
+    model: String,
+    free_name: String,
+    has_data: bool,
+    has_model: bool,
+}
+
+impl OnDisk {
+    fn look(form: &RunForm, runs: &Path) -> Self {
+        let is_folder = |entry: &str| Path::new(entry.trim()).is_dir();
+        Self {
+            looked: Instant::now(),
+            runs: runs.to_owned(),
+            stage: form.stage.clone(),
+            data: form.data.clone(),
+            model: form.model.clone(),
+            free_name: free_name(runs, &form.stage),
+            has_data: is_folder(&form.data),
+            has_model: is_folder(&form.model),
+        }
+    }
+
+    /// Whether it still is what the disk would say, as far as can be told without asking.
+    fn is_of(&self, form: &RunForm, runs: &Path) -> bool {
+        let entries = (self.runs.as_path(), &self.stage, &self.data, &self.model);
+        self.looked.elapsed() < INTERVAL && entries == (runs, &form.stage, &form.data, &form.model)
+    }
 }
 
 /// `perception-001`, or the first number after it that is free.
@@ -327,11 +378,24 @@ mod tests {
     fn wrong_entries_are_named() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let good = || RunForm { data: dir.path().display().to_string(), ..RunForm::default() };
-        assert_eq!(good().problem(), None);
-        assert!(RunForm { data: String::new(), ..good() }.problem().is_some());
-        assert!(RunForm { steps: "many".into(), ..good() }.problem().is_some());
-        assert!(RunForm { name: "../up".into(), ..good() }.problem().is_some());
-        assert!(RunForm { model: "/no/such".into(), ..good() }.problem().is_some());
+        let problem = |form: RunForm| form.problem(&OnDisk::look(&form, dir.path()));
+        assert_eq!(problem(good()), None);
+        assert!(problem(RunForm { data: String::new(), ..good() }).is_some());
+        assert!(problem(RunForm { data: "/no/such".into(), ..good() }).is_some());
+        assert!(problem(RunForm { steps: "many".into(), ..good() }).is_some());
+        assert!(problem(RunForm { name: "../up".into(), ..good() }).is_some());
+        assert!(problem(RunForm { model: "/no/such".into(), ..good() }).is_some());
+    }
+
+    #[test]
+    fn the_disk_is_asked_again_when_an_entry_changes() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut form = RunForm::default();
+        let known = OnDisk::look(&form, dir.path());
+        assert!(known.is_of(&form, dir.path()));
+        assert!(!known.is_of(&form, &dir.path().join("others")));
+        form.data = "elsewhere".into();
+        assert!(!known.is_of(&form, dir.path()));
     }
 
     #[test]

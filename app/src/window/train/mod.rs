@@ -13,8 +13,8 @@ use super::{theme, widgets};
 use curves::{Curve, CurveOptions, SmoothCache};
 use egui::{Color32, Rect, RichText, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 use form::{Health, NewRun, RunConfig, RunForm, StartedRun};
-use spatial_ladder::runs::RunStatus;
-use std::collections::HashSet;
+use spatial_ladder::runs::{RunDir, RunStatus};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use watch::{RunView, RunWatcher};
@@ -26,10 +26,12 @@ pub struct TrainWorkspace {
     program: PathBuf,
     watcher: RunWatcher,
     folder_picker: Picker,
-    /// The run whose state is shown; `None` for the newest.
+    /// The run whose state is shown; `None` until there is one.
     selected: Option<PathBuf>,
     /// Further runs whose curves are drawn.
     overlaid: HashSet<PathBuf>,
+    /// Which of the theme's colours each drawn run has, as long as it is drawn.
+    colors: HashMap<PathBuf, usize>,
     options: CurveOptions,
     cache: SmoothCache,
     answers: answers::Answers,
@@ -60,6 +62,7 @@ impl TrainWorkspace {
             folder_picker: Picker::default(),
             selected: None,
             overlaid: HashSet::new(),
+            colors: HashMap::new(),
             options: CurveOptions::default(),
             cache: SmoothCache::default(),
             answers: answers::Answers::default(),
@@ -73,14 +76,14 @@ impl TrainWorkspace {
 
     /// Lists the runs of this folder; a run directory itself lists its siblings and shows it.
     pub fn open(&mut self, path: &Path, shared: &mut Shared) {
-        let is_run = path.join("config.toml").is_file() || path.join("events.jsonl").is_file();
+        // A relative path may have no parent, and means another folder in the next session.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let is_run = RunDir::open(&path).is_ok();
         let folder = match path.parent() {
-            Some(parent) if is_run => {
-                self.selected = Some(path.to_owned());
-                parent
-            }
-            _ => path,
+            Some(parent) if is_run => parent,
+            _ => &path,
         };
+        self.selected = is_run.then(|| path.clone());
         folder.clone_into(&mut shared.settings.runs_folder);
         shared.settings.save();
         self.watcher.set_folder(folder);
@@ -93,12 +96,19 @@ impl TrainWorkspace {
     pub fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         self.reap();
         let runs = self.watcher.runs();
+        // The newest at first. It stays from then on, whichever run is written to last.
+        if self.selected.is_none() {
+            self.selected = runs.first().map(|run| run.dir.root().to_owned());
+        }
+        self.give_colors(&runs);
         let tokens = theme::tokens(ui.ctx());
         egui::Panel::left("runs")
             .default_size(theme::SIDE_PANEL_WIDTH)
             .size_range(320.0..=560.0)
             .frame(theme::panel_frame(tokens))
             .show(ui, |ui| self.side_ui(ui, shared, &runs));
+        // Other runs may have been chosen in the list.
+        self.give_colors(&runs);
         egui::CentralPanel::default().frame(theme::panel_frame(tokens)).show(ui, |ui| self.run_ui(ui, &runs));
         self.finish_exports(ui, &runs);
         // A process started here may end without writing a word.
@@ -174,12 +184,11 @@ impl TrainWorkspace {
             theme::RUN_ROW_HEIGHT,
             runs.len(),
             |ui, range| {
-                for (at, run) in runs[range.clone()].iter().enumerate() {
+                for run in &runs[range] {
                     let root = run.dir.root();
                     let selected = shown.as_deref() == Some(root);
-                    let drawn = selected || self.overlaid.contains(root);
-                    let color = drawn.then(|| self.color_of(runs, shown.as_deref(), root, ui)).flatten();
-                    let row = run_row(ui, run, selected, color, range.start + at);
+                    let color = self.color_of(run, ui);
+                    let row = run_row(ui, run, selected, color);
                     if row.toggled && !selected && !self.overlaid.remove(root) {
                         self.overlaid.insert(root.to_owned());
                     } else if row.clicked {
@@ -198,9 +207,24 @@ impl TrainWorkspace {
         first.chain(others).collect()
     }
 
-    fn color_of(&self, runs: &[RunView], shown: Option<&Path>, root: &Path, ui: &Ui) -> Option<Color32> {
+    /// Gives every drawn run a colour that it keeps, the first that no other has.
+    fn give_colors(&mut self, runs: &[RunView]) {
+        let shown = shown_run(runs, self.selected.as_deref()).map(|run| run.dir.root());
+        let drawn: Vec<&Path> = self.drawn(runs, shown).into_iter().map(|run| run.dir.root()).collect();
+        self.colors.retain(|root, _| drawn.contains(&root.as_path()));
+        for root in drawn {
+            if !self.colors.contains_key(root) {
+                let is_free = |at: &usize| self.colors.values().all(|taken| taken != at);
+                let free = (0..).find(is_free).unwrap_or_default();
+                self.colors.insert(root.to_owned(), free);
+            }
+        }
+    }
+
+    /// The colour of a drawn run.
+    fn color_of(&self, run: &RunView, ui: &Ui) -> Option<Color32> {
         let series = &theme::tokens(ui.ctx()).series;
-        let at = self.drawn(runs, shown).iter().position(|run| run.dir.root() == root)?;
+        let at = self.colors.get(run.dir.root())?;
         Some(series[at % series.len()])
     }
 
@@ -227,12 +251,10 @@ impl TrainWorkspace {
             return;
         }
         self.options_ui(ui, &measures);
-        let series = &theme::tokens(ui.ctx()).series;
         let curves: Vec<Curve<'_>> = self
             .drawn(runs, Some(&root))
             .into_iter()
-            .enumerate()
-            .map(|(at, run)| Curve { run, color: series[at % series.len()] })
+            .filter_map(|run| Some(Curve { run, color: self.color_of(run, ui)? }))
             .collect();
         self.plots = curves::curves_ui(ui, &curves, &self.options, &mut self.cache);
     }
@@ -331,7 +353,11 @@ impl TrainWorkspace {
                 if ui.button("PNG…").on_hover_text("Save a picture of both plots").clicked() {
                     self.export.png.new_file(ui.ctx(), "curves.png");
                 }
-                if ui.button("CSV…").on_hover_text("Save all numbers of the runs drawn").clicked() {
+                if ui
+                    .button("CSV…")
+                    .on_hover_text("Save loss and held-out curves of the runs drawn")
+                    .clicked()
+                {
                     self.export.csv.new_file(ui.ctx(), "curves.csv");
                 }
                 if let Some(note) = &self.export.note {
@@ -369,7 +395,12 @@ fn saved_note(path: &Path, result: Result<(), String>) -> String {
     }
 }
 
-/// The chosen run, or the newest.
+/// Whether a path is a run or a folder of runs.
+pub fn has_runs(path: &Path) -> bool {
+    RunDir::open(path).is_ok() || !RunDir::list(path).is_empty()
+}
+
+/// The chosen run; the first where it is not, or not yet, in the list.
 fn shown_run<'a>(runs: &'a [RunView], selected: Option<&Path>) -> Option<&'a RunView> {
     runs.iter().find(|run| Some(run.dir.root()) == selected).or(runs.first())
 }
@@ -392,10 +423,12 @@ struct RunRow {
     toggled: bool,
 }
 
-fn run_row(ui: &mut Ui, run: &RunView, selected: bool, color: Option<Color32>, number: usize) -> RunRow {
+fn run_row(ui: &mut Ui, run: &RunView, selected: bool, color: Option<Color32>) -> RunRow {
     let tokens = theme::tokens(ui.ctx());
-    let (rect, response) =
-        ui.allocate_exact_size(vec2(ui.available_width(), theme::RUN_ROW_HEIGHT), Sense::click());
+    let (_, rect) = ui.allocate_space(vec2(ui.available_width(), theme::RUN_ROW_HEIGHT));
+    // By the run and not by its place: new runs move the others down, also between press and release.
+    let id = egui::Id::new(("run", run.dir.root()));
+    let response = ui.interact(rect, id, Sense::click());
     let (status, status_color) = status_text(run, tokens);
     response.widget_info(|| {
         let label = format!("Run {}: {status}", run.name);
@@ -403,7 +436,7 @@ fn run_row(ui: &mut Ui, run: &RunView, selected: bool, color: Option<Color32>, n
     });
     widgets::paint_row(ui, rect, selected, response.hovered(), tokens);
     let mark = Rect::from_center_size(pos2(rect.left() + 18.0, rect.center().y), vec2(24.0, 24.0));
-    let toggle = ui.interact(mark, ui.id().with(("draw", number)), Sense::click());
+    let toggle = ui.interact(mark, id.with("draw"), Sense::click());
     toggle.widget_info(|| {
         let label = format!("Draw {}", run.name);
         egui::WidgetInfo::selected(egui::WidgetType::Checkbox, true, color.is_some(), label)

@@ -26,6 +26,8 @@ pub struct RunLog {
     pub tokens_per_s: f64,
     /// The newest warning or failure.
     pub message: Option<String>,
+    /// Whether `message` says why the run failed.
+    is_failure: bool,
     /// The event that decides the status, as [`RunDir::status`] wants it.
     last_state: Option<Timed>,
 }
@@ -105,9 +107,18 @@ impl RunLog {
                 });
             }
             Event::Warning { message } | Event::Failed { message, .. } => {
-                self.message = Some(message.clone())
+                self.message = Some(message.clone());
+                self.is_failure = matches!(timed.event, Event::Failed { .. });
             }
-            Event::Resumed { .. } => self.message = None,
+            Event::Resumed { total_steps, .. } => {
+                if *total_steps > 0 {
+                    self.total_steps = *total_steps;
+                }
+                // What went wrong before is over; warnings about the checkpoints that it goes on from are not.
+                if self.is_failure {
+                    self.message = None;
+                }
+            }
             Event::Checkpoint { .. } | Event::Stopped { .. } | Event::Finished { .. } => {}
         }
         if !matches!(timed.event, Event::Evaluation { .. } | Event::Checkpoint { .. } | Event::Warning { .. })
@@ -125,7 +136,7 @@ pub struct RunView {
     pub status: RunStatus,
     pub log: Arc<RunLog>,
     pub stop_requested: bool,
-    /// Why the log cannot be read.
+    /// Why the log, or a line of it, cannot be read.
     pub problem: Option<String>,
 }
 
@@ -133,7 +144,10 @@ struct Watched {
     dir: RunDir,
     tail: EventTail,
     log: Arc<RunLog>,
-    problem: Option<String>,
+    /// Why the log could not be read the last time.
+    unreadable: Option<String>,
+    /// The first of its lines that could not be read.
+    broken: Option<String>,
 }
 
 /// The runs of one folder.
@@ -147,37 +161,42 @@ impl Watch {
         Self { folder, runs: Vec::new() }
     }
 
-    /// Looks at the disk once. Runs come newest first.
+    /// Looks at the disk once. Runs come newest first as they are found, and keep their order: which of several that go on
+    /// was written to last says nothing.
     fn poll(&mut self) -> Vec<RunView> {
+        let found = RunDir::list(&self.folder);
         let mut known = std::mem::take(&mut self.runs);
-        for dir in RunDir::list(&self.folder) {
-            let at = known.iter().position(|run| run.dir.root() == dir.root());
-            let run = at.map(|at| known.swap_remove(at)).unwrap_or_else(|| Watched {
-                tail: EventTail::new(dir.events_path()),
-                dir,
-                log: Arc::default(),
-                problem: None,
-            });
-            self.runs.push(run);
-        }
+        known.retain(|run| found.iter().any(|dir| dir.root() == run.dir.root()));
+        let is_new = |dir: &RunDir| known.iter().all(|run| run.dir.root() != dir.root());
+        self.runs = found.into_iter().filter(is_new).map(Watched::new).collect();
+        self.runs.append(&mut known);
         self.runs.iter_mut().map(Watched::poll).collect()
     }
 }
 
 impl Watched {
+    fn new(dir: RunDir) -> Self {
+        let tail = EventTail::new(dir.events_path());
+        Self { dir, tail, log: Arc::default(), unreadable: None, broken: None }
+    }
+
     fn poll(&mut self) -> RunView {
         match self.tail.poll() {
             Ok(news) => {
+                self.unreadable = None;
                 if news.restarted {
                     self.log = Arc::default();
-                    self.problem = None;
+                    self.broken = None;
+                }
+                if self.broken.is_none() {
+                    self.broken = news.broken.map(|error| error.to_string());
                 }
                 if !news.events.is_empty() {
                     let log = Arc::make_mut(&mut self.log);
                     news.events.into_iter().for_each(|event| log.add(event));
                 }
             }
-            Err(error) => self.problem = Some(error.to_string()),
+            Err(error) => self.unreadable = Some(error.to_string()),
         }
         RunView {
             name: self
@@ -188,7 +207,7 @@ impl Watched {
             status: self.dir.status(self.log.last_state.as_slice()),
             log: self.log.clone(),
             stop_requested: self.dir.stop_requested(),
-            problem: self.problem.clone(),
+            problem: self.unreadable.as_ref().or(self.broken.as_ref()).cloned(),
             dir: self.dir.clone(),
         }
     }
@@ -223,7 +242,7 @@ impl RunWatcher {
         Self { state }
     }
 
-    /// The runs as last seen, newest first; shared, not copied.
+    /// The runs as last seen, those found last first; shared, not copied.
     pub fn runs(&self) -> Arc<Vec<RunView>> {
         self.state.0.lock().map(|state| state.runs.clone()).unwrap_or_default()
     }
@@ -236,6 +255,7 @@ impl RunWatcher {
     pub fn set_folder(&self, folder: &Path) {
         if let Ok(mut state) = self.state.0.lock() {
             state.folder = folder.to_owned();
+            state.runs = Arc::default();
             state.read = false;
             state.hurry = true;
         }
@@ -260,9 +280,19 @@ impl Drop for RunWatcher {
     }
 }
 
+/// What of a run is drawn anew when it changes: folder, status, whether it is to stop, numbers of steps and evaluations,
+/// problem and message.
+type Seen = (PathBuf, RunStatus, bool, [usize; 2], [Option<String>; 2]);
+
+fn seen_of(run: &RunView) -> Seen {
+    let counts = [run.log.steps.len(), run.log.evaluations.len()];
+    let texts = [run.problem.clone(), run.log.message.clone()];
+    (run.dir.root().to_owned(), run.status, run.stop_requested, counts, texts)
+}
+
 fn watch_until_closed(shared: &(Mutex<State>, Condvar), ctx: &egui::Context) {
     let mut watch = Watch::new(PathBuf::new());
-    let mut seen: Vec<(RunStatus, bool, usize, usize)> = Vec::new();
+    let mut seen: Vec<Seen> = Vec::new();
     loop {
         let folder = match shared.0.lock() {
             Ok(state) if !state.closed => state.folder.clone(),
@@ -273,10 +303,7 @@ fn watch_until_closed(shared: &(Mutex<State>, Condvar), ctx: &egui::Context) {
             seen.clear();
         }
         let runs = watch.poll();
-        let now: Vec<_> = runs
-            .iter()
-            .map(|run| (run.status, run.stop_requested, run.log.steps.len(), run.log.evaluations.len()))
-            .collect();
+        let now: Vec<Seen> = runs.iter().map(seen_of).collect();
         let Ok(mut state) = shared.0.lock() else {
             return;
         };
@@ -330,5 +357,64 @@ mod tests {
         EventLog::rewind(&run.events_path(), 2).expect("rewound");
         assert_eq!(watch.poll()[0].log.step(), 2);
         assert!(Watch::new(dir.path().join("nowhere")).poll().is_empty());
+    }
+
+    #[test]
+    fn runs_keep_their_order() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str| {
+            let run = RunDir::create(dir.path().join(name)).expect("created");
+            std::fs::write(run.config_path(), "").expect("written");
+            let mut log = EventLog::append(&run.events_path()).expect("opened");
+            log.write(Event::Stopped { step: 1 }).expect("written");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let mut watch = Watch::new(dir.path().to_owned());
+        let mut names = || watch.poll().into_iter().map(|run| run.name).collect::<Vec<_>>();
+        write("a");
+        write("b");
+        assert_eq!(names(), ["b", "a"]);
+        write("a");
+        assert_eq!(names(), ["b", "a"], "a is not moved by what it writes");
+        write("c");
+        assert_eq!(names(), ["c", "b", "a"]);
+        std::fs::remove_dir_all(dir.path().join("b")).expect("removed");
+        assert_eq!(names(), ["c", "a"]);
+    }
+
+    #[test]
+    fn a_warning_outlives_resuming_and_a_failure_does_not() {
+        let timed = |event| Timed { time: 0.0, event };
+        let warning = || timed(Event::Warning { message: "a damaged checkpoint".into() });
+        let failure = || timed(Event::Failed { step: 3, message: "the device is lost".into() });
+        let resumed = || timed(Event::Resumed { step: 2, total_steps: 9 });
+        let mut log = RunLog::default();
+        log.add(failure());
+        log.add(resumed());
+        assert_eq!((log.message.as_deref(), log.total_steps), (None, 9));
+        log.add(warning());
+        log.add(resumed());
+        assert_eq!(log.message.as_deref(), Some("a damaged checkpoint"));
+        log.add(failure());
+        log.add(resumed());
+        assert_eq!(log.message, None);
+    }
+
+    #[test]
+    fn a_broken_line_is_told_and_a_log_that_cannot_be_read_only_as_long_as_it_cannot() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let run = RunDir::create(dir.path().join("run")).expect("created");
+        std::fs::write(run.config_path(), "").expect("written");
+        let mut watch = Watch::new(dir.path().to_owned());
+        // Where a file is wanted, a folder cannot be read.
+        std::fs::create_dir(run.events_path()).expect("created");
+        assert!(watch.poll()[0].problem.is_some());
+        std::fs::remove_dir(run.events_path()).expect("removed");
+        assert_eq!(watch.poll()[0].problem, None);
+        std::fs::write(run.events_path(), "not an event\n").expect("written");
+        for _ in 0..2 {
+            let problem = watch.poll()[0].problem.clone().expect("a problem");
+            assert!(problem.contains("line 1"), "{problem}");
+        }
     }
 }

@@ -8,7 +8,7 @@ mod mixing;
 pub use foundation::DenseLabels;
 pub use mixing::{Conversation, Row, conversations};
 
-use super::{TrainConfig, TrainError, config::Stage, sampler::Sampler};
+use super::{TrainConfig, TrainError, config::Stage, sampler::Sampler, unless_it_panics};
 use crate::answering::sightings::map_boxes;
 use crate::benchmarks::pixel_box;
 use crate::geometry::PixelBox;
@@ -245,13 +245,20 @@ pub fn spawn(encoder: Encoder, first_step: u64) -> Receiver<Result<Vec<Prepared>
                 .into_iter()
                 .map(|index| encoder.conversations[index].clone())
                 .collect();
-            let prepared = if encoder.is_look_up(micro_step) {
-                encoder.look_ups(micro_step)
-            } else {
+            let prepare_all = || {
+                if encoder.is_look_up(micro_step) {
+                    return encoder.look_ups(micro_step);
+                }
                 let samples = encoder.put_together(drawn, micro_step);
                 let prepare = |(at, rows): (usize, &Conversation)| encoder.prepare(rows, first + at as u64);
                 samples.par_iter().enumerate().map(prepare).collect::<Result<Vec<_>, _>>()
             };
+            let prepared = unless_it_panics(prepare_all).unwrap_or_else(|message| {
+                let number = micro_step + 1;
+                Err(TrainError::Data(format!(
+                    "batch {number} of the run cannot be prepared: {message}. This is a bug"
+                )))
+            });
             let failed = prepared.is_err();
             if sender.send(prepared).is_err() || failed {
                 return;

@@ -5,8 +5,19 @@ use crate::training::TrainError;
 use std::collections::BTreeMap;
 
 impl TrainConfig {
-    /// Sets one field from `key=value`; nested fields by dots: `foundation.bounds=2`.
+    /// Sets fields from `key=value`; nested fields by dots: `foundation.bounds=2`.
+    pub fn set_all<'a>(&mut self, assignments: impl IntoIterator<Item = &'a str>) -> Result<(), TrainError> {
+        assignments.into_iter().try_for_each(|assignment| self.assign(assignment))?;
+        // In the end: two fields may only go together.
+        self.check()
+    }
+
+    /// Sets one.
     pub fn set(&mut self, assignment: &str) -> Result<(), TrainError> {
+        self.set_all([assignment])
+    }
+
+    fn assign(&mut self, assignment: &str) -> Result<(), TrainError> {
         let fault = |message: String| TrainError::Config(format!("--set {assignment}: {message}"));
         let (key, value) = assignment.split_once('=').ok_or_else(|| fault("expected key=value".into()))?;
         let mut table = toml::Table::try_from(&*self).map_err(|error| fault(error.to_string()))?;
@@ -24,7 +35,7 @@ impl TrainConfig {
             slot = field.as_table_mut().ok_or_else(|| fault(format!("{part} has no fields")))?;
         }
         *self = table.try_into().map_err(|error: toml::de::Error| fault(error.message().to_owned()))?;
-        self.check()
+        Ok(())
     }
 
     /// Refuses numbers that cannot work, naming the field.
@@ -69,6 +80,11 @@ impl TrainConfig {
         let not_negative = [
             ("weight_decay", self.weight_decay),
             ("picture_numbers", self.picture_numbers),
+            ("foundation.category", self.foundation.category),
+            ("foundation.bounds", self.foundation.bounds),
+            ("foundation.distance", self.foundation.distance),
+            ("foundation.position", self.foundation.position),
+            ("foundation.caption", self.foundation.caption),
             ("mixture.localization", localization),
             ("mixture.single_image", single_image),
             ("mixture.multi_view", multi_view),

@@ -144,7 +144,7 @@ pub struct TrainConfig {
     pub warmup: f64,
     pub decay: Decay,
     pub weight_decay: f64,
-    /// Gradients are scaled down to this global norm.
+    /// Gradients of the model are scaled down to this global norm; those of the foundation stage's heads are not.
     pub max_gradient_norm: f64,
     /// Least and most pixels of an image that the model sees; 0 as the model's own preprocessing has it.
     pub min_pixels: u64,
@@ -325,6 +325,8 @@ mod tests {
         assert_eq!((config.steps, config.learning_rate), (1500, 2e-4));
         assert_eq!(config.foundation.bounds, 2.5);
         config.set("foundation.several=0.5").expect("a share");
+        config.set_all(["min_pixels=900", "max_pixels=1000"]).expect("in this order too");
+        config.set_all(["min_pixels=5000", "max_pixels=6000"]).expect("neither goes with what was before");
         for (assignment, word) in [
             ("stepz=1", "stepz"),
             ("steps=many", "integer"),
@@ -333,6 +335,7 @@ mod tests {
             ("stage=sleep", "stage"),
             ("reinforcement.normalization=mean", "grpo"),
             ("mixture.video=-1", "mixture.video"),
+            ("foundation.bounds=nan", "foundation.bounds"),
             ("foundation.most_pictures=1", "most_pictures"),
             ("look_ups=1.5", "look_ups is a share of the batches"),
         ] {

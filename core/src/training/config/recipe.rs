@@ -4,14 +4,16 @@ use super::{
     Decay, FoundationConfig, Freeze, LossNormalization, MixedPrecision, Mixture, Preset, PublishedFaults,
     ReinforcementConfig, Stage, TrainConfig,
 };
-use crate::model::{bundled, qwen2_5_vl::LoraConfig};
+use crate::model::bundled::{self, Bundled};
+use crate::model::qwen2_5_vl::LoraConfig;
 use std::path::{Path, PathBuf};
 
 impl TrainConfig {
     /// The defaults of a stage for this model. `model` may be the directory of the run before.
     pub fn new(stage: Stage, preset: Preset, data: PathBuf, model: String) -> Self {
         let model = bundled::folder(&model).to_string_lossy().into_owned();
-        let small = model.starts_with("tiny") || is_small(Path::new(&model));
+        // What is called like a built-in model is told to be none where it is opened.
+        let small = !matches!(Bundled::from_name(&model), Ok(None)) || is_small(Path::new(&model));
         let mut config = Self::published(stage, data, model);
         if small {
             config.resize();

@@ -5,23 +5,31 @@ use crate::model::{KvCache, ModelError, ModelInput, Qwen2_5Vl, fused};
 use crate::processor::Encoded;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+/// How log-probabilities are computed.
+#[derive(Debug, Clone, Copy)]
+pub struct Judging {
+    /// That of the sampling, whose distribution they are of; above zero.
+    pub temperature: f64,
+    /// The published fault that videos are not looked at.
+    pub blind_videos: bool,
+}
+
 /// Those of the completions' tokens, one after the other, differentiable. Completions of one prompt that follow each
-/// other share its reading: most tokens of a group are its prompt's. `blind`: the published fault that videos are not
-/// looked at.
+/// other share its reading: most tokens of a group are its prompt's.
 pub fn completion_log_probs(
     model: &Qwen2_5Vl,
     rollouts: &[&Encoded],
-    blind: bool,
+    judging: &Judging,
     device: &Device,
 ) -> Result<Tensor<1>, ModelError> {
-    padded_log_probs(model, rollouts, blind, padding_multiple(device), device)
+    padded_log_probs(model, rollouts, judging, padding_multiple(device), device)
 }
 
 /// As [`completion_log_probs`], prompts and completions padded to multiples of so many tokens.
 pub fn padded_log_probs(
     model: &Qwen2_5Vl,
     rollouts: &[&Encoded],
-    blind: bool,
+    judging: &Judging,
     multiple: usize,
     device: &Device,
 ) -> Result<Tensor<1>, ModelError> {
@@ -47,8 +55,11 @@ pub fn padded_log_probs(
     let images: Vec<_> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
     if !images.is_empty() {
         let tokens = model.encode_images(&images)?;
-        input =
-            input.with_images(if blind { without_videos(model, &images, tokens, device) } else { tokens });
+        input = input.with_images(if judging.blind_videos {
+            without_videos(model, &images, tokens, device)
+        } else {
+            tokens
+        });
     }
     let mut cache = KvCache::default();
     let before = model.hidden(&input, Some(&mut cache));
@@ -76,7 +87,11 @@ pub fn padded_log_probs(
         .flat_map(|(index, tokens)| (0..tokens.len()).map(move |at| (index * width + at) as i64));
     let states = states.reshape([rollouts.len() * width, size]).select(0, row(places.collect(), device));
     let targets = completions.concat().into_iter().map(i64::from).collect();
-    Ok(fused::cross_entropy(model.logits(states), row(targets, device)).neg())
+    let mut logits = model.logits(states);
+    if judging.temperature != 1.0 {
+        logits = logits.div_scalar(judging.temperature);
+    }
+    Ok(fused::cross_entropy(logits, row(targets, device)).neg())
 }
 
 /// The images' tokens with those of videos replaced by what stands for them in the text.

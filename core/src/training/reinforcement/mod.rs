@@ -29,7 +29,7 @@ use crate::samples::SpatialSample;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use group::compare;
-use log_probs::completion_log_probs;
+use log_probs::{Judging, completion_log_probs};
 use objective::{Sums, policy_loss};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -113,19 +113,20 @@ impl Trainer {
                     gradients.add(&part.device, &self.model, part.gradients);
                 }
             }
-            // The optimizer writes into weights that nobody else holds.
+            // Before the optimizer makes new weights beside the old ones.
             drop(copies);
             let offending = || kept.iter().map(|rollout| &rollout.encoded);
             if !loss.is_finite() {
                 return Err(self.diverged("loss", loss, offending(), run));
             }
             // A step from which nothing can be learned leaves the model as it is.
-            if !kept.is_empty() && !self.update(done, gradients.total(&self.model)) {
-                return Err(self.diverged("gradient's norm", done.gradient_norm, offending(), run));
+            let mut moved = StepDone::default();
+            if !kept.is_empty() && !self.update(&mut moved, gradients.total(&self.model)) {
+                return Err(self.diverged("gradient's norm", moved.gradient_norm, offending(), run));
             }
             if update == 0 {
-                done.loss = loss;
-                summary.first_update(&kept, &values, &sums);
+                (done.loss, done.gradient_norm) = (loss, moved.gradient_norm);
+                summary.first_update(&kept, &values, &sums, self.reference.is_some());
                 old = Some(values);
             } else {
                 summary.clipped = sums.clipped / sums.tokens.max(1.0);
@@ -148,6 +149,14 @@ impl Trainer {
             stop_tokens: vec![special.im_end, special.end_of_text],
             logprobs: true,
             ..Default::default()
+        }
+    }
+
+    /// How log-probabilities of completions are computed: as they were sampled.
+    fn judging(&self) -> Judging {
+        Judging {
+            temperature: self.config.reinforcement.temperature,
+            blind_videos: self.config.faults.blind_videos,
         }
     }
 
@@ -213,11 +222,10 @@ impl Trainer {
                 Some(model) => {
                     let encoded: Vec<&Encoded> = chunk.iter().map(|rollout| &rollout.encoded).collect();
                     let device = self.device.clone().inner();
-                    let found =
-                        completion_log_probs(model, &encoded, self.config.faults.blind_videos, &device)?;
+                    let found = completion_log_probs(model, &encoded, &self.judging(), &device)?;
                     split(&found.into_data().iter::<f32>().collect::<Vec<_>>(), chunk)
                 }
-                // Of itself, so that the divergence logged is that of the update from the rollout.
+                // Weighed with nothing, and not logged.
                 None => chunk.iter().map(|rollout| rollout.sampled.clone()).collect(),
             };
             weighed.extend(chunk.iter().zip(reference).map(|(rollout, reference)| {
@@ -245,8 +253,7 @@ impl Trainer {
         let parts = self.shards.run(work, copies, |copy, part| {
             let Replica { device, model, .. } = copy;
             let encoded: Vec<&Encoded> = part.iter().map(|(rollout, ..)| &rollout.encoded).collect();
-            let blind = self.config.faults.blind_videos;
-            let policy = completion_log_probs(&model, &encoded, blind, &device)?;
+            let policy = completion_log_probs(&model, &encoded, &self.judging(), &device)?;
             let values: Vec<f32> = policy.clone().detach().into_data().iter::<f32>().collect();
             let lengths: Vec<usize> = part.iter().map(|(rollout, ..)| rollout.sampled.len()).collect();
             let spread = |of: &dyn Fn(usize) -> f64| -> Vec<f32> {

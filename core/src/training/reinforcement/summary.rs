@@ -25,7 +25,8 @@ pub struct Summary {
     /// Minus the mean log-probability of the tokens sampled: an estimate of the entropy.
     surprise: f64,
     kinds: BTreeMap<String, (f64, f64)>,
-    divergence: f64,
+    /// Where there is a reference.
+    divergence: Option<f64>,
     /// Largest difference between a token's log-probability when it was sampled and in the first update.
     gap: f64,
     pub clipped: f64,
@@ -53,8 +54,8 @@ impl Summary {
         }
     }
 
-    pub fn first_update(&mut self, kept: &[Rollout], values: &[Vec<f32>], sums: &Sums) {
-        self.divergence = sums.divergence / sums.tokens.max(1.0);
+    pub fn first_update(&mut self, kept: &[Rollout], values: &[Vec<f32>], sums: &Sums, referred: bool) {
+        self.divergence = referred.then(|| sums.divergence / sums.tokens.max(1.0));
         let pairs = kept.iter().zip(values).flat_map(|(rollout, values)| rollout.sampled.iter().zip(values));
         self.gap = pairs.map(|(sampled, value)| f64::from((sampled - value).abs())).fold(0.0, f64::max);
     }
@@ -71,12 +72,12 @@ impl Summary {
             ("truncated", self.truncated / all),
             ("length", self.tokens / all),
             ("entropy", self.surprise / self.tokens.max(1.0)),
-            ("kl", self.divergence),
             ("log_prob_gap", self.gap),
             ("clipped", self.clipped),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        parts.extend(self.divergence.map(|divergence| ("kl".to_owned(), divergence)));
         parts.extend(
             self.kinds.iter().map(|(kind, (sum, count))| (format!("accuracy/{kind}"), sum / count.max(1.0))),
         );

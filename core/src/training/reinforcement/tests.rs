@@ -1,7 +1,7 @@
 //! Rollouts of a small model, what the update sees of them, and what is learned from them.
 
 use super::group::{Rollout, compare};
-use super::log_probs::padded_log_probs;
+use super::log_probs::{Judging, padded_log_probs};
 use super::objective::policy_loss;
 use super::summary::Summary;
 use super::{by_length, completion_log_probs, split};
@@ -17,6 +17,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::ops::ControlFlow;
 
+const SEEING: Judging = Judging { temperature: 1.0, blind_videos: false };
 const IMAGE: u32 = 5;
 const VIDEO: u32 = 6;
 
@@ -60,11 +61,11 @@ pub fn config(normalization: LossNormalization) -> ReinforcementConfig {
 }
 
 /// Sampled answers of different lengths to each prompt, four of each.
-fn rollouts(model: &Qwen2_5Vl, prompts: &[Encoded], seed: u64) -> Vec<Rollout> {
+fn rollouts(model: &Qwen2_5Vl, prompts: &[Encoded], temperature: f32, seed: u64) -> Vec<Rollout> {
     let repeated: Vec<&Encoded> = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, 4)).collect();
     let options = GenerationOptions {
         max_new_tokens: 9,
-        temperature: 1.0,
+        temperature,
         top_k: 50,
         seed,
         // A fifth of all tokens, so that most answers end early and the rest are cut off.
@@ -83,12 +84,14 @@ fn the_update_sees_the_log_probabilities_of_the_rollout() {
     let model = model(&device);
     // An image, several images, a video, and no image at all, in one padded batch.
     let prompts = [prompt(1, 0, 7), prompt(3, 0, 4), prompt(1, 3, 12), prompt(0, 0, 20)];
-    let rollouts = rollouts(&model, &prompts, 3);
+    let temperature = 0.7;
+    let rollouts = rollouts(&model, &prompts, temperature, 3);
     assert!(rollouts.iter().any(|rollout| rollout.truncated));
     assert!(rollouts.iter().any(|rollout| !rollout.truncated));
     let encoded: Vec<&Encoded> = rollouts.iter().map(|rollout| &rollout.encoded).collect();
-    let gap = |blind, multiple| {
-        let found = padded_log_probs(&model, &encoded, blind, multiple, &device).unwrap().into_data();
+    let gap = |blind_videos, multiple| {
+        let judging = Judging { temperature: f64::from(temperature), blind_videos };
+        let found = padded_log_probs(&model, &encoded, &judging, multiple, &device).unwrap().into_data();
         let found = split(&found.iter::<f32>().collect::<Vec<_>>(), &rollouts);
         let gap = |rollout: &Rollout, found: &Vec<f32>| {
             assert_eq!(rollout.sampled.len(), found.len());
@@ -122,11 +125,11 @@ fn a_prompt_that_completions_share_is_read_once_and_learned_from_for_all() {
     let device = Device::flex().autodiff();
     let model = model(&device);
     let prompts = [prompt(1, 0, 7), prompt(1, 3, 12), prompt(2, 0, 3)];
-    let rollouts = rollouts(&model.valid(), &prompts, 5);
+    let rollouts = rollouts(&model.valid(), &prompts, 1.0, 5);
     let encoded: Vec<&Encoded> = rollouts.iter().map(|rollout| &rollout.encoded).collect();
     // Each token weighs otherwise.
     let learned = |rows: &[&Encoded], first: usize| {
-        let found = completion_log_probs(&model, rows, false, &device).unwrap();
+        let found = completion_log_probs(&model, rows, &SEEING, &device).unwrap();
         let count = found.dims()[0];
         let weights: Vec<f32> = (first..first + count).map(|at| (at as f32 * 0.7).sin()).collect();
         let loss = (found.clone() * Tensor::from_data(TensorData::new(weights, [count]), &device)).sum();
@@ -220,7 +223,7 @@ fn what_earns_more_becomes_likelier() {
     let config = config(LossNormalization::Dapo);
     let mut earned = Vec::new();
     for round in 0..16 {
-        let mut rollouts = rollouts(&model.valid(), &prompts, round);
+        let mut rollouts = rollouts(&model.valid(), &prompts, 1.0, round);
         for group in rollouts.chunks_mut(4) {
             for rollout in &mut *group {
                 rollout.rewards = Rewards { accuracy: low_tokens(rollout), format: 0.0 };
@@ -233,7 +236,7 @@ fn what_earns_more_becomes_likelier() {
             continue;
         }
         let encoded: Vec<&Encoded> = rollouts.iter().map(|rollout| &rollout.encoded).collect();
-        let policy = completion_log_probs(&model, &encoded, false, &device).unwrap();
+        let policy = completion_log_probs(&model, &encoded, &SEEING, &device).unwrap();
         let row = |of: &dyn Fn(&Rollout) -> f64| {
             let all = rollouts
                 .iter()

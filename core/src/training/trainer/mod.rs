@@ -13,7 +13,7 @@ use super::foundation::DenseHeads;
 use super::optimizer::{AdamW, name_parameters};
 use super::pace::Pace;
 use super::shards::Shards;
-use super::{TrainConfig, TrainError, checkpoints};
+use super::{TrainConfig, TrainError, checkpoints, unless_it_panics};
 use crate::model::qwen2_5_vl::safetensors::write_safetensors;
 use crate::model::qwen2_5_vl::weights::Weights;
 use crate::model::{Precision, Qwen2_5Vl, device};
@@ -23,7 +23,7 @@ use crate::samples::Dataset;
 use crate::samples::files::{PartialDir, write_atomic};
 use burn::module::Module as _;
 use burn::tensor::Device;
-use start::{categories, conversations, enough_for_all, learning, models, processor};
+use start::{can_compute, categories, conversations, enough_for_all, learning, models, processor};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,8 @@ pub enum Outcome {
 }
 
 /// Trains one stage in `run`, from its beginning or, with `resume`, from its newest whole checkpoint.
-/// Every event goes to the run's log and to `watch`. `stop` ends it after the step under way.
+/// Every event goes to the run's log and to `watch`. `stop` ends it after the step under way, in the reasoning stage without
+/// that.
 pub fn train(
     config: TrainConfig,
     run: &RunDir,
@@ -47,15 +48,18 @@ pub fn train(
     watch: &mut dyn FnMut(&Timed),
 ) -> Result<Outcome, TrainError> {
     config.check()?;
-    run.claim()?;
+    let _claim = run.claim()?;
     run.clear_stop()?;
     let steps_logged = crate::runs::read_events(&run.events_path())?
         .iter()
         .filter(|event| matches!(event.event, Event::Step { .. }))
         .count() as u64;
-    if !resume && steps_logged > 0 {
-        return Err(RunError::AlreadyStarted { path: run.root().to_owned(), steps: steps_logged }.into());
+    // A checkpoint is there also where the log was removed.
+    let steps = steps_logged.max(checkpoints::newest_step(&run.checkpoints_dir()).unwrap_or(0));
+    if !resume && steps > 0 {
+        return Err(RunError::AlreadyStarted { path: run.root().to_owned(), steps }.into());
     }
+    checkpoints::clear_unfinished(&run.checkpoints_dir());
     let (checkpoint, damaged) =
         if resume { checkpoints::newest(&run.checkpoints_dir()) } else { (None, Vec::new()) };
     write_atomic(&run.config_path(), config.to_toml()?.as_bytes())?;
@@ -87,17 +91,6 @@ pub fn train(
         let _ = journal.write(Event::Failed { step, message: error.to_string() });
     }
     result
-}
-
-/// What `work` returns, or what it said as it panicked: Burn has no other way to tell that a device is lost or has no memory
-/// left. Only some of its calls return errors, and not where memory runs out. Bugs are caught with that, and told in their
-/// words.
-fn unless_it_panics<R>(work: impl FnOnce() -> R) -> Result<R, String> {
-    // What was half done is not used again: a run goes on from its checkpoint.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|said| {
-        let text = said.downcast_ref::<String>().map(String::as_str).or(said.downcast_ref::<&str>().copied());
-        text.unwrap_or("it did not say why").replace('\n', " ")
-    })
 }
 
 /// Writes events to the log and passes them on.
@@ -151,6 +144,7 @@ impl Trainer {
         let [device, ..] = devices.as_slice() else {
             return Err(TrainError::Config("device is empty".into()));
         };
+        can_compute(config, &devices)?;
         let (dataset, processor) = (Dataset::open(&config.data)?, processor(config)?);
         let path = checkpoint.as_ref().map(|(_, path)| path.as_path());
         let mut trainer = Self::over(config, device, dataset, processor, path)?;
@@ -164,7 +158,7 @@ impl Trainer {
         match checkpoint {
             Some((step, path)) => {
                 trainer = trainer.restore(step, &path)?;
-                journal.write(Event::Resumed { step })?;
+                journal.write(Event::Resumed { step, total_steps: config.steps })?;
             }
             None => journal.write(Event::Started {
                 stage: config.stage.name().into(),
@@ -194,12 +188,6 @@ impl Trainer {
         let device = learning(config, std::slice::from_ref(device)).swap_remove(0);
         let (mut model, mut reference) = models(config, checkpoint, &device)?;
         if config.mixed_precision == MixedPrecision::Bf16 {
-            if !device::is_cuda(&device.clone().inner()) {
-                return Err(TrainError::Config(format!(
-                    "mixed_precision=bf16 needs a CUDA GPU, and this is {}; set mixed_precision=no",
-                    device::describe(&device)
-                )));
-            }
             model = model.multiply_in_bf16();
             reference = reference.map(Qwen2_5Vl::multiply_in_bf16);
         }
@@ -247,7 +235,10 @@ impl Trainer {
     }
 
     fn restore(mut self, step: u64, path: &Path) -> Result<Self, TrainError> {
-        let fault = |message: String| TrainError::Checkpoint { path: path.to_owned(), message };
+        let fault = |message: String| TrainError::Checkpoint {
+            path: path.to_owned(),
+            message: format!("{message}. Remove this checkpoint to go on from the one before"),
+        };
         let read =
             |name: &str| std::fs::read(path.join(name)).map_err(|error| fault(format!("{name}: {error}")));
         self.optimizer = self.optimizer.load_bytes(read("optimizer.bpk")?).map_err(fault)?;
@@ -366,17 +357,17 @@ impl Trainer {
                 seconds_left: pace.seconds_left(self.step),
                 parts: done.parts,
             })?;
-            let last = self.step == self.config.steps;
+            // Before the evaluation, whose best model may be what fills the disk.
+            if self.step == self.config.steps || self.step.is_multiple_of(self.config.checkpoint_every) {
+                self.save_checkpoint(run, journal)?;
+                saved = self.step;
+            }
             if self.evaluation_is_due() {
                 let since = Instant::now();
                 if !self.evaluate(&evaluator, run, stop, journal)? {
                     return self.stopped(saved, run, journal);
                 }
                 pace.evaluation_took(since.elapsed());
-            }
-            if last || self.step.is_multiple_of(self.config.checkpoint_every) {
-                self.save_checkpoint(run, journal)?;
-                saved = self.step;
             }
         }
         let path = run.model_dir();

@@ -1,10 +1,10 @@
 //! What a stage starts with: its part of the data, its devices, its models.
 
 use super::super::batches::{self, Conversation, Encoder};
-use super::super::config::Stage;
+use super::super::config::{MixedPrecision, Stage};
 use super::super::optimizer::name_parameters;
 use super::super::{TrainConfig, TrainError};
-use crate::model::{Qwen2_5Vl, bundled};
+use crate::model::{Qwen2_5Vl, bundled, device};
 use crate::processor::Processor;
 use crate::questions::LOOK_UP_NAMES;
 use crate::samples::Dataset;
@@ -131,6 +131,20 @@ pub fn learning(config: &TrainConfig, devices: &[Device]) -> Vec<Device> {
     devices.iter().map(learning).collect()
 }
 
+/// Refuses devices that do not compute as the run is to.
+pub fn can_compute(config: &TrainConfig, devices: &[Device]) -> Result<(), TrainError> {
+    let refused = devices
+        .iter()
+        .find(|device| config.mixed_precision == MixedPrecision::Bf16 && !device::is_cuda(device));
+    match refused {
+        Some(refused) => Err(TrainError::Config(format!(
+            "mixed_precision=bf16 needs a CUDA GPU, and this is {}; set mixed_precision=no",
+            device::describe(refused)
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Refuses batches from which some of the devices would never get a part.
 pub fn enough_for_all(config: &TrainConfig, devices: usize) -> Result<(), TrainError> {
     let mut sizes = vec![("batch_size", config.batch_size)];
@@ -157,7 +171,17 @@ pub fn models(
     checkpoint: Option<&Path>,
     device: &Device,
 ) -> Result<(Qwen2_5Vl, Option<Qwen2_5Vl>), TrainError> {
-    let start = |device: &Device| bundled::open_model(&config.model, config.seed, device);
+    let start = |device: &Device| -> Result<Qwen2_5Vl, TrainError> {
+        let model = bundled::open_model(&config.model, config.seed, device)?;
+        let refused = |message: &str| Err(TrainError::Config(format!("{}: {message}", config.model)));
+        if model.config().quantization.is_some() {
+            return refused("weights in few bits do not learn; train the model that they were made of");
+        }
+        if model.has_lora() {
+            return refused("these are adapters; add them into their model with `merge`, and train that");
+        }
+        Ok(model)
+    };
     let mut model = match (checkpoint, config.lora.rank) {
         (Some(path), 0) => Qwen2_5Vl::load(path, device)?,
         (Some(path), _) => start(device)?.load_lora(path)?,
