@@ -172,6 +172,7 @@ mod tests {
         let kept = Kept {
             data: PathBuf::from("data"),
             questions: [3, 4],
+            thought_tokens: 448,
             thinking: true,
             localization: (found(None), Vec::new()),
             spatial: (found(Some(0.5)), Vec::new()),
