@@ -189,7 +189,7 @@ fn stage_config(
     let steps = own.map_or(config.steps, |(_, steps)| *steps);
     config.steps = ((steps as f64 * args.scale).round() as u64).max(1);
     if args.quick {
-        config.evaluate_samples = 48;
+        config.evaluate_samples = 32;
         // Looking things up takes some thousand batches of texts.
         config.look_ups = 0.0;
         if stage == Stage::Reasoning {
