@@ -10,6 +10,7 @@ use super::pictures::Picture;
 use super::{theme, widgets};
 use egui::{Key, Modifiers, RichText, ScrollArea, TextEdit, Ui, vec2};
 use engine::{Answer, Engine, EngineThread, Progress, Prompt, Question};
+use spatial_ladder::answering::{AnswerError, lettered};
 use spatial_ladder::samples::GroundedBox;
 use std::path::{Path, PathBuf};
 
@@ -98,6 +99,13 @@ impl AskWorkspace {
         let Some(image) = self.image.clone() else {
             return;
         };
+        let choices = match self.choices() {
+            Ok(choices) => choices,
+            Err(error) => {
+                self.failure = Some(error.to_string());
+                return;
+            }
+        };
         shared.settings.save();
         let asked = self.engine.ask(Question {
             model: shared.settings.model.trim().to_owned(),
@@ -105,7 +113,7 @@ impl AskWorkspace {
             image,
             text: self.question.trim().to_owned(),
             prompt: self.prompt,
-            choices: self.choices(),
+            choices,
             constrain: self.constrain && self.prompt != Prompt::Raw,
             max_new_tokens: MAX_NEW_TOKENS,
         });
@@ -167,12 +175,12 @@ impl AskWorkspace {
     }
 
     /// The options with their letters.
-    fn choices(&self) -> Vec<String> {
+    fn choices(&self) -> Result<Vec<String>, AnswerError> {
         if !matches!(self.prompt, Prompt::Direct | Prompt::Thinking) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let lines = self.options.lines().map(str::trim).filter(|line| !line.is_empty());
-        ('A'..='Z').zip(lines).map(|(letter, line)| format!("{letter}. {line}")).collect()
+        lettered(&lines.collect::<Vec<_>>())
     }
 
     /// What the model is asked for, and what it may answer.

@@ -262,7 +262,8 @@ impl TrainWorkspace {
     fn status_ui(&mut self, ui: &mut Ui, run: &RunView) {
         let tokens = theme::tokens(ui.ctx());
         let log = &run.log;
-        let live = run.status == RunStatus::Running;
+        // What is loading has logged nothing yet, and hears a stop when it has loaded.
+        let live = matches!(run.status, RunStatus::Running | RunStatus::Empty);
         ui.horizontal(|ui| {
             ui.label(RichText::new(&run.name).heading().color(tokens.text_strong));
             let (text, color) = status_text(run, tokens);
@@ -407,8 +408,8 @@ fn shown_run<'a>(runs: &'a [RunView], selected: Option<&Path>) -> Option<&'a Run
 
 fn status_text(run: &RunView, tokens: &theme::Tokens) -> (&'static str, Color32) {
     match run.status {
+        RunStatus::Empty | RunStatus::Running if run.stop_requested => ("Stopping", tokens.warning),
         RunStatus::Empty => ("Starting", tokens.text_subdued),
-        RunStatus::Running if run.stop_requested => ("Stopping", tokens.warning),
         RunStatus::Running => ("Running", tokens.accent_text),
         RunStatus::Stopped => ("Stopped", tokens.warning),
         RunStatus::Finished => ("Finished", tokens.success),
