@@ -8,6 +8,7 @@ pub mod data;
 pub mod devices;
 pub mod interrupt;
 pub mod merge;
+pub mod places;
 pub mod progress;
 pub mod quantize;
 pub mod serve_device;

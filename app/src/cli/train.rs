@@ -1,7 +1,7 @@
 //! `spatial-ladder train`: one stage, in this process, in a run directory.
 
-use super::climb::same_place;
 use super::interrupt;
+use super::places::same_place;
 use super::progress::TrainingProgress;
 use anyhow::Context as _;
 use clap::Args;

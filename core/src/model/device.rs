@@ -167,6 +167,17 @@ fn best_gpu() -> Option<Device> {
     }
 }
 
+/// What `work` returns, or what it said as it panicked: Burn has no other way to tell that a device is lost or has no memory
+/// left. Only some of its calls return errors, and not where memory runs out. Bugs are caught with that, and told in their
+/// words.
+pub fn unless_it_panics<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    // What was half done is not to be used again: a run goes on from its checkpoint, and who answers loads the model anew.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|said| {
+        let text = said.downcast_ref::<String>().map(String::as_str).or(said.downcast_ref::<&str>().copied());
+        text.unwrap_or("it did not say why").replace('\n', " ")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

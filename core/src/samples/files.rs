@@ -260,7 +260,11 @@ fn require_vacant(target: &Path) -> Result<(), FileError> {
     }
 }
 
-fn remove_leftover(partial: &Path) -> Result<(), FileError> {
+/// Removes a folder that a killed process was filling.
+///
+/// # Errors
+/// A process still fills it, or it was not left by one.
+pub fn remove_leftover(partial: &Path) -> Result<(), FileError> {
     let Ok(lock) = File::open(partial.join(LOCK_NAME)) else {
         // Nothing is lost with an empty one: its maker died before it could say that it is its own.
         return fs::remove_dir(partial).map_err(|_| FileError::ForeignPartial { path: partial.to_owned() });

@@ -2,7 +2,7 @@
 //! under a temporary name, synced and renamed, and carries a checksum of every file.
 
 use super::TrainError;
-use crate::samples::files::PartialDir;
+use crate::samples::files::{PartialDir, remove_leftover};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -94,15 +94,14 @@ pub fn newest_step(checkpoints: &Path) -> Option<u64> {
     list(checkpoints).first().map(|(step, _)| *step)
 }
 
-/// Removes what a killed process left of checkpoints that it did not finish, whose steps may never be written again. For
-/// who holds the run.
+/// Removes what a killed process left of checkpoints that it did not finish, whose steps may never be written again.
 pub fn clear_unfinished(checkpoints: &Path) {
     for entry in std::fs::read_dir(checkpoints).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|ending| ending == "partial")
-            && let Err(error) = std::fs::remove_dir_all(&path)
+            && let Err(error) = remove_leftover(&path)
         {
-            log::warn!("{}: cannot remove this unfinished checkpoint: {error}", path.display());
+            log::warn!("this unfinished checkpoint stays: {error}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a model knows after a stage: boxes, and the spatial questions in the way that the stage answers them.
 
-use super::same_place;
+use crate::cli::places::same_place;
 use crate::cli::progress::bar;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};

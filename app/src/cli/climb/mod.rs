@@ -7,6 +7,7 @@ mod page;
 mod report;
 
 use super::interrupt;
+use super::places::same_place;
 use super::progress::{TrainingProgress, bar};
 use anyhow::Context as _;
 use arms::Arm;
@@ -282,17 +283,6 @@ fn climb_stage(config: TrainConfig, args: &ClimbArgs, stop: &AtomicBool) -> anyh
     train_in(config, &root, &args.device, stop)
 }
 
-/// Whether a path of now is what another was when a climb was begun: the same folder, or where that is no more one whose path
-/// ends in the same `names`.
-pub(in crate::cli) fn same_place(now: &Path, then: &Path, names: usize) -> bool {
-    let end = |path: &Path| path.iter().rev().take(names).map(ToOwned::to_owned).collect::<Vec<_>>();
-    match (now.canonicalize(), then.canonicalize()) {
-        (Ok(now), Ok(then)) => now == then,
-        (Ok(_), Err(_)) => end(now) == end(then),
-        _ => now == then,
-    }
-}
-
 /// Trains one stage in a run directory, going on where an earlier climb was stopped; the finished run.
 fn train_in(mut config: TrainConfig, root: &Path, device: &str, stop: &AtomicBool) -> anyhow::Result<RunDir> {
     let stage = config.stage.name();
@@ -333,21 +323,6 @@ fn train_in(mut config: TrainConfig, root: &Path, device: &str, stop: &AtomicBoo
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_climb_that_was_moved_is_the_same_climb() {
-        let dir = tempfile::tempdir().unwrap();
-        let [one, other] = ["one", "other"].map(|name| dir.path().join(name).join("perception/model"));
-        std::fs::create_dir_all(&one).unwrap();
-        assert!(same_place(&one, &one.join("../model"), 2));
-        assert!(same_place(&one, Path::new("gone/perception/model"), 2));
-        assert!(!same_place(&one, Path::new("gone/understanding/model"), 2));
-        std::fs::create_dir_all(&other).unwrap();
-        assert!(!same_place(&one, &other, 2));
-        // The bundled model is no folder.
-        assert!(same_place(Path::new("tiny"), Path::new("tiny"), 2));
-        assert!(!same_place(&one, Path::new("tiny"), 2) && !same_place(Path::new("tiny"), &one, 2));
-    }
 
     #[test]
     fn a_climb_does_not_go_on_with_other_settings() {

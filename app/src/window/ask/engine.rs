@@ -1,6 +1,7 @@
 //! The thread that holds the model and answers questions, one at a time.
 
 pub use spatial_ladder::answering::{Answer, Prompt, Timings};
+use spatial_ladder::model::device::unless_it_panics;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -140,16 +141,6 @@ impl Drop for EngineThread {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// What `work` returns, or what it said as it panicked: Burn has no other way to tell that a device is lost or has no memory
-/// left.
-fn unless_it_panics<R>(work: impl FnOnce() -> R) -> Result<R, String> {
-    // What was half done is not used again: the engine forgets it.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|said| {
-        let text = said.downcast_ref::<String>().map(String::as_str).or(said.downcast_ref::<&str>().copied());
-        text.unwrap_or("it did not say why").replace('\n', " ")
-    })
 }
 
 #[cfg(test)]

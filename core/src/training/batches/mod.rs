@@ -8,10 +8,11 @@ mod mixing;
 pub use foundation::DenseLabels;
 pub use mixing::{Conversation, Row, conversations};
 
-use super::{TrainConfig, TrainError, config::Stage, sampler::Sampler, unless_it_panics};
+use super::{TrainConfig, TrainError, config::Stage, sampler::Sampler};
 use crate::answering::sightings::map_boxes;
 use crate::benchmarks::pixel_box;
 use crate::geometry::PixelBox;
+use crate::model::device::unless_it_panics;
 use crate::processor::{Content, Encoded, Message, PixelPatches, Processor, Role};
 use crate::samples::{DataType, Dataset, GroundedBox, SpatialSample, prompts};
 use crate::scenes::Dice;
